@@ -1,0 +1,152 @@
+//! What each strategy writes in place of a finding, and how to recognise it afterwards.
+//!
+//! Never decides whether something is to be replaced.
+
+use std::fmt::Write;
+
+use bumpalo::collections::String;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::canonical::canonical;
+use crate::class::Class;
+use crate::policy::Strategy;
+use crate::pseudonym;
+
+/// Hex digits of a stored hash: 96 bits, so that among ten thousand million values two meet by
+/// accident once in a thousand million, while rows stay short.
+const HASH_DIGITS: usize = 24;
+
+/// Separates the hashes of values from the digests of pseudonyms.
+const LABEL: &[u8] = b"value\0";
+
+/// The stored form of a value under [`Strategy::Hash`].
+pub(crate) fn write_hash(out: &mut impl Write, keyed: &Hmac<Sha256>, class: Class, value: &str) {
+    let mut mac = keyed.clone();
+    mac.update(LABEL);
+    mac.update(class.as_str().as_bytes());
+    mac.update(&[0]);
+    mac.update(canonical(class, value).as_bytes());
+    let digest: [u8; 32] = mac.finalize().into_bytes().into();
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{class}:");
+    for byte in digest.iter().take(HASH_DIGITS / 2) {
+        let _ = write!(out, "{byte:02x}");
+    }
+}
+
+/// Writes what stands for `value` under the strategy.
+pub(crate) fn write(
+    out: &mut String<'_>,
+    keyed: &Hmac<Sha256>,
+    (class, strategy): (Class, Strategy),
+    value: &str,
+) {
+    match strategy {
+        Strategy::Redact => out.push_str(class.placeholder()),
+        Strategy::Mask => write_mask(out, class, value),
+        Strategy::Hash => write_hash(out, keyed, class, value),
+        Strategy::Remove => {}
+        Strategy::Keep => out.push_str(value),
+        Strategy::Pseudonym => write_pseudonym(out, keyed, class, value),
+    }
+}
+
+fn write_pseudonym(out: &mut String<'_>, keyed: &Hmac<Sha256>, class: Class, value: &str) {
+    if let Ok(address) = value.parse() {
+        let _ = write!(out, "{}", pseudonym::ipv4(keyed, address));
+    } else if let Ok(address) = value.parse() {
+        let _ = write!(out, "{}", pseudonym::ipv6(keyed, address));
+    } else {
+        out.push_str(class.placeholder());
+    }
+}
+
+/// Every mask has a star where its class needs a character, so that it is not found again.
+fn write_mask(out: &mut String<'_>, class: Class, value: &str) {
+    match class {
+        Class::Email => {
+            let at = value.rfind('@').or_else(|| value.rfind("%40")).unwrap_or(0);
+            let (local, domain) = value.split_at_checked(at).unwrap_or(("", value));
+            out.extend(local.chars().next());
+            out.push_str("***");
+            out.push_str(domain);
+        }
+        Class::PaymentCard | Class::Ssn | Class::Phone => write_last_four(out, value),
+        Class::Iban => {
+            out.extend(value.chars().take(2));
+            write_last_four(out, value);
+        }
+        Class::Jwt => out.push_str("eyJ***"),
+        Class::Ipv4 => {
+            out.extend(value.split_inclusive('.').take(2));
+            out.push_str("*.*");
+        }
+        Class::Ipv6 => {
+            out.extend(value.split_inclusive(':').take(2));
+            out.push_str("***");
+        }
+        Class::Mac => write_mac_vendor(out, value),
+        Class::UserName => {
+            out.extend(value.chars().next());
+            out.push_str("***");
+        }
+        Class::Secret | Class::SensitiveKey => out.push_str("***"),
+    }
+}
+
+fn write_last_four(out: &mut String<'_>, value: &str) {
+    out.push_str("****");
+    let kept = value
+        .bytes()
+        .filter(u8::is_ascii_alphanumeric)
+        .count()
+        .saturating_sub(4);
+    out.extend(value.chars().filter(char::is_ascii_alphanumeric).skip(kept));
+}
+
+/// The first three bytes of a hardware address name its maker, not its owner.
+fn write_mac_vendor(out: &mut String<'_>, value: &str) {
+    for (index, digit) in value
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(6)
+        .enumerate()
+    {
+        out.push(digit);
+        if index % 2 == 1 {
+            out.push(':');
+        }
+    }
+    out.push_str("**:**:**");
+}
+
+/// Whether the whole value is something a strategy (or another scrubber) wrote.
+pub(crate) fn is_scrubbed(value: &[u8]) -> bool {
+    let inner = value
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"));
+    if let Some(inner) = inner {
+        return !inner.is_empty()
+            && inner
+                .iter()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    }
+    value.windows(3).any(|three| three == b"***") || is_hash(value)
+}
+
+/// Whether the value is the stored form of a hash.
+pub(crate) fn is_hash(value: &[u8]) -> bool {
+    let Some(colon) = value.iter().position(|byte| *byte == b':') else {
+        return false;
+    };
+    let (name, rest) = value.split_at(colon);
+    let digits = rest.get(1..).unwrap_or_default();
+    digits.len() == HASH_DIGITS
+        && digits
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && Class::ALL
+            .iter()
+            .any(|class| class.as_str().as_bytes() == name)
+}
