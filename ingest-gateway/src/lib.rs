@@ -1,0 +1,1 @@
+//! HTTP body to verified envelope to stream entry.

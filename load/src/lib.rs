@@ -1,0 +1,1 @@
+//! Signed, open-loop load: generated signals or replayed lines.

@@ -1,0 +1,1 @@
+//! Stream entry to event to rows to ledger.

@@ -1,0 +1,1 @@
+//! Whole-pipeline tests on the real engines, contract, faults.
