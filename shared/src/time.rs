@@ -142,6 +142,9 @@ const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// The general path: any offset, date only, a comma for the decimal point.
 fn parse_offset(text: &str) -> Option<i64> {
+    if !text.is_ascii() {
+        return None;
+    }
     let mut text = text.trim().replacen(' ', "T", 1).replacen(',', ".", 1);
     if text.len() == 10 {
         text.push_str("T00:00:00");
