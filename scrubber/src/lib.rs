@@ -22,6 +22,7 @@ mod class;
 mod policy;
 mod keys;
 mod masks;
+mod triggers;
 mod detect;
 mod spans;
 mod canonical;

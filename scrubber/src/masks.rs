@@ -2,7 +2,7 @@
 //!
 //! Reads bytes only; what a pattern of bits may mean is decided in `triggers`.
 
-use wide::{CmpEq, u8x16};
+use wide::u8x16;
 
 /// Bytes per block: one bit each in a `u64`.
 pub(crate) const BLOCK: usize = 64;
@@ -65,7 +65,7 @@ impl Masks {
         }
         let tail = lanes.remainder();
         if !tail.is_empty() {
-            masks.add(padded(text, tail), shift);
+            masks.add(padded(tail), shift);
         }
         masks
     }
@@ -107,11 +107,10 @@ fn within(bytes: u8x16, first: u8, more: u8) -> u8x16 {
 
 /// The last bytes of the text, filled up with zeros.
 #[inline(always)]
-fn padded(text: &[u8], tail: &[u8]) -> [u8; LANE] {
+fn padded(tail: &[u8]) -> [u8; LANE] {
     let mut lane = [0; LANE];
     if let Some(slot) = lane.get_mut(..tail.len()) {
         slot.copy_from_slice(tail);
     }
-    let _ = text;
     lane
 }

@@ -1,0 +1,117 @@
+//! Prints how fast one core scrubs text without and with personal data.
+//!
+//! `cargo run --release -p millrace-scrubber --example throughput`
+
+#![expect(clippy::print_stdout, reason = "its answer is what it prints")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use bumpalo::Bump;
+use millrace_scrubber::{ClassSet, Policy, Scrubber};
+
+/// Ordinary messages; `{}` takes a number that differs per line.
+const CLEAN: &[&str] = &[
+    "GET /api/v1/orders/{} 200 in 12 ms",
+    "connection from 10.250.19.{} port 54106 closed by peer",
+    "2026-11-21T04:05:06.{}Z INFO worker started batch with 1000 events",
+    "Receiving block blk_-16089996879198{} src: /10.250.19.102:54106 dest: /10.250.19.102:50010",
+    "user session 3f2504e0-4f89-11d3-9a0c-0305e82c{} refreshed",
+    "cache hit for product list, {} items",
+    "jk2_init() Found child {} in scoreboard slot 9",
+    "payment accepted for order number {} after two attempts",
+    "checkout",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+    "instance 96abccce-8d1f-4e07-b6d1-4b2ab87e{} building image from backing store, claim successful",
+    "TypeError: Cannot read properties of undefined (reading 'map') at Array.forEach (app.js:{}:17)",
+];
+
+const PERSONAL: &[&str] = &[
+    "mail sent to alice{}@example.com from queue 7",
+    "card 4111 1111 1111 1111 declined for order {}",
+    "customer 123-45-6789 asked for order {}",
+    "login failed password=hunter{} for the account",
+    "Authorization: Bearer 0a1b2c3d4e5f6071{}abc sent upstream",
+];
+
+/// Lines to scrub, about a tenth of them with personal data if asked for.
+fn lines(personal: bool) -> Vec<String> {
+    (0..20_000usize)
+        .map(|index| {
+            let (list, place) = if personal && index % 10 == 3 {
+                (PERSONAL, index / 10)
+            } else {
+                (CLEAN, index)
+            };
+            let line = list.get(place % list.len()).copied().unwrap_or_default();
+            line.replace("{}", &(1000 + index % 9000).to_string())
+        })
+        .collect()
+}
+
+fn measure(scrubber: &Scrubber, name: &str, lines: &[String]) {
+    let bytes: usize = lines.iter().map(String::len).sum();
+    let mut arena = Bump::with_capacity(1 << 20);
+    let mut rates = Vec::new();
+    let mut changed = 0;
+    for _ in 0..25 {
+        changed = 0;
+        let start = Instant::now();
+        for line in lines {
+            let mut found = ClassSet::EMPTY;
+            let scrubbed = scrubber.scrub(&arena, "message", black_box(line), &mut found);
+            changed += usize::from(black_box(scrubbed).is_some());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate to three digits")]
+        rates.push(bytes as f64 / start.elapsed().as_secs_f64() / 1e6);
+        arena.reset();
+    }
+    rates.sort_by(f64::total_cmp);
+    let rate = rates.get(rates.len() / 2).copied().unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "a rate to three digits")]
+    let per_line = bytes as f64 / lines.len() as f64;
+    println!(
+        "{name:<22} {rate:>7.0} MB/s  {:>6.1} ns a string of {per_line:.0} bytes, {changed} of {} changed",
+        per_line / rate * 1e3,
+        lines.len(),
+    );
+}
+
+fn main() -> Result<(), millrace_scrubber::PolicyError> {
+    let scrubber = Scrubber::new(&Policy::default(), b"a pepper for measuring")?;
+    let clean = lines(false);
+    let personal = lines(true);
+    measure(&scrubber, "clean strings", &clean);
+    measure(&scrubber, "10 % personal strings", &personal);
+    for (index, line) in CLEAN.iter().enumerate() {
+        measure(
+            &scrubber,
+            &format!("line {index}"),
+            &vec![line.replace("{}", "4711"); 5_000],
+        );
+    }
+    measure(&scrubber, "clean, one long text", &[clean.join("\n")]);
+    measure(&scrubber, "10 %, one long text", &[personal.join("\n")]);
+    let keys: Vec<String> = [
+        "http.method",
+        "user.id",
+        "trace_id",
+        "attributes.password",
+        "service",
+    ]
+    .iter()
+    .cycle()
+    .take(20_000)
+    .map(|key| (*key).to_owned())
+    .collect();
+    let start = Instant::now();
+    let sensitive = keys
+        .iter()
+        .filter(|key| scrubber.is_sensitive_key(black_box(key)))
+        .count();
+    println!(
+        "key check {:?} each, {sensitive} sensitive",
+        start.elapsed() / 20_000
+    );
+    Ok(())
+}

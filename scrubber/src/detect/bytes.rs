@@ -1,0 +1,69 @@
+//! Small questions about bytes and their neighbours that all detectors ask.
+//!
+//! Positions outside the text read as zero, which is no letter, no digit and no mark.
+
+/// The byte at a position.
+#[inline]
+pub(crate) fn at(text: &[u8], index: usize) -> u8 {
+    text.get(index).copied().unwrap_or(0)
+}
+
+/// The byte before a position.
+#[inline]
+pub(crate) fn before(text: &[u8], index: usize) -> u8 {
+    at(text, index.wrapping_sub(1))
+}
+
+/// Letters, digits and `_`: what identifiers are made of.
+#[inline]
+pub(crate) fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// The part of the text from a position on.
+#[inline]
+pub(crate) fn from(text: &[u8], index: usize) -> &[u8] {
+    text.get(index..).unwrap_or_default()
+}
+
+/// How many bytes from a position on are of a kind.
+#[inline]
+pub(crate) fn run(text: &[u8], index: usize, kind: impl Fn(u8) -> bool) -> usize {
+    from(text, index)
+        .iter()
+        .take_while(|byte| kind(**byte))
+        .count()
+}
+
+/// How many bytes before a position are of a kind.
+#[inline]
+pub(crate) fn run_before(text: &[u8], index: usize, kind: impl Fn(u8) -> bool) -> usize {
+    text.get(..index)
+        .unwrap_or_default()
+        .iter()
+        .rev()
+        .take_while(|byte| kind(**byte))
+        .count()
+}
+
+/// Whether the text goes on with these bytes, in any case.
+#[inline]
+pub(crate) fn starts_ci(text: &[u8], index: usize, lower: &[u8]) -> bool {
+    text.get(index..index + lower.len())
+        .is_some_and(|part| part.eq_ignore_ascii_case(lower))
+}
+
+/// Whether the text before a position ends with these bytes, in any case.
+#[inline]
+pub(crate) fn ends_ci(text: &[u8], end: usize, lower: &[u8]) -> bool {
+    end >= lower.len() && starts_ci(text, end - lower.len(), lower)
+}
+
+/// Whether one of the words starts a word within the range, in any case.
+pub(crate) fn mentions(text: &[u8], from: usize, to: usize, words: &[&[u8]]) -> bool {
+    (from..to.min(text.len())).any(|index| {
+        at(text, index).is_ascii_alphabetic()
+            && !before(text, index).is_ascii_alphabetic()
+            && words.iter().any(|word| starts_ci(text, index, word))
+    })
+}

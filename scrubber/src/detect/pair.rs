@@ -1,0 +1,405 @@
+//! Names and values in running text: `password=…`, `"password":"…"` at any depth of quoting,
+//! `<password>…</password>`, `--password …`.
+//!
+//! The name decides (see `keys`); the value is only looked at where the name alone is not sure.
+
+use super::bytes::{at, before, ends_ci, from, run, run_before, starts_ci};
+use super::token::looks_secret;
+use super::{Scene, phone};
+use crate::class::Class;
+use crate::keys::{Force, KeyKind};
+use crate::replace::{is_hash, is_scrubbed};
+use crate::spans::Span;
+
+/// The longest name and value that are looked at.
+const MAX_NAME: usize = 64;
+const MAX_VALUE: usize = 8192;
+/// Spaces around the mark between name and value.
+const MAX_SPACES: usize = 4;
+
+/// Schemes after which an authorization header has its credentials.
+const SCHEMES: &[&[u8]] = &[
+    b"bearer",
+    b"basic",
+    b"token",
+    b"apikey",
+    b"digest",
+    b"negotiate",
+    b"aws4-hmac-sha256",
+];
+
+/// Values that say something about a secret instead of being one.
+const ORDINARY: &[&[u8]] = &[
+    b"null",
+    b"none",
+    b"nil",
+    b"undefined",
+    b"true",
+    b"false",
+    b"yes",
+    b"no",
+    b"empty",
+    b"unset",
+    b"missing",
+    b"invalid",
+    b"expired",
+    b"required",
+    b"redacted",
+    b"hidden",
+    b"filtered",
+    b"masked",
+    b"incorrect",
+    b"wrong",
+    b"denied",
+    b"failed",
+    b"changed",
+    b"unknown",
+    b"the",
+    b"is",
+    b"was",
+    b"for",
+    b"to",
+    b"and",
+    b"or",
+    b"not",
+    b"must",
+    b"should",
+    b"cannot",
+    b"can",
+    b"does",
+    b"did",
+    b"has",
+    b"may",
+    b"will",
+    b"mismatch",
+    b"too",
+    b"ok",
+    b"string",
+    b"number",
+    b"optional",
+    b"disabled",
+    b"enabled",
+];
+
+/// The value that belongs to the mark (`:`, `=` or `>`) at `mark`, if its name is of ours.
+pub(crate) fn at_mark(scene: &Scene<'_>, mark: usize) -> Option<Span> {
+    let text = scene.text.as_bytes();
+    let name = Name::before(text, mark)?;
+    let xml = at(text, mark) == b'>';
+    if xml != (before(text, name.start) == b'<' && !name.spaced) {
+        return None;
+    }
+    match scene.keys.kind_of_name(name.bytes(text)) {
+        KeyKind::Plain | KeyKind::Ssn => None,
+        KeyKind::Phone => {
+            let value = Value::after(scene.text, mark, &name, Force::Sure)?;
+            phone::value(text, value.start, value.end)
+                .filter(|_| scene.active.contains(Class::Phone))
+        }
+        KeyKind::Sensitive(force) => {
+            let value = Value::after(scene.text, mark, &name, force)?;
+            let hashed = text.get(name.start..value.end).is_some_and(is_hash);
+            (!hashed && value.is_secret(text, force)).then(|| value.span(&name))
+        }
+    }
+    .filter(|span| span.start < span.end)
+}
+
+/// The value after a command line flag, whose first dash is at `start`.
+pub(crate) fn at_flag(scene: &Scene<'_>, start: usize) -> Option<Span> {
+    let text = scene.text.as_bytes();
+    let length = run(text, start, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+    });
+    let end = start + length;
+    let KeyKind::Sensitive(force) = scene.keys.kind_of_name(text.get(start..end)?) else {
+        return None;
+    };
+    if length > MAX_NAME || at(text, end) != b' ' || at(text, end + 1) == b'-' {
+        return None;
+    }
+    let name = Name {
+        start,
+        end,
+        quotes: None,
+        spaced: true,
+    };
+    let value = Value::after(scene.text, end, &name, Force::Sure)?;
+    value.is_secret(text, force).then(|| value.span(&name))
+}
+
+/// A name before its mark.
+struct Name {
+    start: usize,
+    end: usize,
+    /// Backslashes before its quotes, when it is quoted with `"`.
+    quotes: Option<u8>,
+    /// Whether there is a space between name and mark.
+    spaced: bool,
+}
+
+impl Name {
+    fn before(text: &[u8], mark: usize) -> Option<Name> {
+        let mut end = mark;
+        let spaces = run_before(text, end, |byte| byte == b' ');
+        if spaces > MAX_SPACES {
+            return None;
+        }
+        end -= spaces;
+        if before(text, end) == b']' {
+            end -= 1;
+        } else if ends_ci(text, end, b"%5d") {
+            end -= 3;
+        }
+        let mut quotes = None;
+        let quote = before(text, end);
+        if matches!(quote, b'"' | b'\'' | b'`') {
+            end -= 1;
+            let slashes = run_before(text, end, |byte| byte == b'\\');
+            quotes = u8::try_from(slashes).ok().filter(|_| quote == b'"');
+            end -= slashes;
+        }
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let length = run_before(text, end, is_name);
+        let start = end - length;
+        let kept = (2..=MAX_NAME).contains(&length);
+        kept.then_some(Name {
+            start,
+            end,
+            quotes,
+            spaced: spaces > 0,
+        })
+    }
+
+    fn bytes<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// A value after its mark.
+struct Value {
+    start: usize,
+    end: usize,
+    /// Whether it stands in quotes.
+    quoted: bool,
+    /// Whether it follows its mark without a space, or in quotes: data rather than prose.
+    tight: bool,
+    /// Whether it is an object or array.
+    nested: bool,
+    /// Whether the text named a scheme before it.
+    scheme: bool,
+}
+
+impl Value {
+    fn after(text: &str, mark: usize, name: &Name, force: Force) -> Option<Value> {
+        let bytes = text.as_bytes();
+        let sign = at(bytes, mark);
+        let mut start = mark + 1;
+        match (sign, at(bytes, start)) {
+            (b'=' | b':', b'=') | (b':', b':') if sign == at(bytes, start) => return None,
+            (b'=', b'>') | (b':', b'=') => start += 1,
+            _ => {}
+        }
+        // `ruser= rhost=x`: an empty value.
+        let spaces = run(bytes, start, |byte| matches!(byte, b' ' | b'\t'));
+        if spaces > MAX_SPACES || sign == b'=' && spaces > 0 && !name.spaced && start == mark + 1 {
+            return None;
+        }
+        start += spaces;
+        let tight = spaces == 0 || name.quotes.is_some();
+        let value = if sign == b'>' {
+            Value::plain(start, start + run(bytes, start, |byte| byte != b'<'), tight)
+        } else {
+            Value::quoted(bytes, start)
+                .or_else(|| Value::nested(bytes, start, name, force))
+                .unwrap_or_else(|| {
+                    Value::bare(bytes, start, tight, force == Force::Line && sign == b':')
+                })
+        };
+        let end = text.floor_char_boundary(value.end.min(value.start + MAX_VALUE));
+        Some(Value { end, ..value })
+    }
+
+    const fn plain(start: usize, end: usize, tight: bool) -> Value {
+        Value {
+            start,
+            end,
+            quoted: false,
+            tight,
+            nested: false,
+            scheme: false,
+        }
+    }
+
+    /// A value in quotes, which end where as many backslashes precede the quote as at its start,
+    /// or where it is cut off.
+    fn quoted(text: &[u8], start: usize) -> Option<Value> {
+        let depth = run(text, start, |byte| byte == b'\\');
+        let quote = at(text, start + depth);
+        if !matches!(quote, b'"' | b'\'' | b'`') || depth > 15 {
+            return None;
+        }
+        let start = start + depth + 1;
+        let mut slashes = 0;
+        let mut end = text.len();
+        for (index, byte) in from(text, start).iter().enumerate().take(MAX_VALUE) {
+            if *byte == quote && slashes % (2 * (depth + 1)) == depth {
+                end = start + index - depth;
+                break;
+            }
+            slashes = if *byte == b'\\' { slashes + 1 } else { 0 };
+        }
+        Some(Value {
+            quoted: true,
+            ..Value::plain(start, end, true)
+        })
+    }
+
+    /// An object or array, to its closing bracket or the end of the text.
+    fn nested(text: &[u8], start: usize, name: &Name, force: Force) -> Option<Value> {
+        let close = match at(text, start) {
+            b'{' => b'}',
+            b'[' => b']',
+            _ => return None,
+        };
+        if name.quotes.is_none() && force != Force::Sure {
+            return None;
+        }
+        let open = at(text, start);
+        let mut depth = 0usize;
+        for (index, byte) in from(text, start).iter().enumerate().take(MAX_VALUE) {
+            depth += usize::from(*byte == open);
+            if *byte == close {
+                depth -= 1;
+                if depth == 0 {
+                    let value = Value::plain(start, start + index + 1, true);
+                    return Some(Value {
+                        nested: true,
+                        ..value
+                    });
+                }
+            }
+        }
+        Some(Value {
+            nested: true,
+            ..Value::plain(start, text.len(), true)
+        })
+    }
+
+    /// A value without quotes: to the next space or mark, or to the end of the line.
+    fn bare(text: &[u8], start: usize, tight: bool, line: bool) -> Value {
+        if line {
+            let length = run(text, start, |byte| {
+                !matches!(byte, b'\n' | b'\r' | b'"' | b'\\')
+            });
+            let spaces = run_before(text, start + length, |byte| byte == b' ').min(length);
+            return Value::plain(start, start + length - spaces, tight);
+        }
+        let word = bare_length(text, start);
+        let name = text.get(start..start + word).unwrap_or_default();
+        let known = SCHEMES
+            .iter()
+            .position(|scheme| name.eq_ignore_ascii_case(scheme));
+        if let (Some(index), b' ') = (known, at(text, start + word)) {
+            let from = start + word + run(text, start + word, |byte| byte == b' ');
+            // Digest and AWS signatures are lists to the end of the line.
+            let list = matches!(index, 4 | 6);
+            let rest = |byte: u8| !matches!(byte, b'\n' | b'\r' | b'\'' | b'\\');
+            let length = if list {
+                run(text, from, rest)
+            } else {
+                bare_length(text, from)
+            };
+            return Value {
+                scheme: true,
+                ..Value::plain(from, from + length, tight)
+            };
+        }
+        Value::plain(start, start + word, tight)
+    }
+
+    fn is_secret(&self, text: &[u8], force: Force) -> bool {
+        let value = text.get(self.start..self.end).unwrap_or_default();
+        if value.is_empty() || is_scrubbed(value) || is_template(value) || is_ordinary(value) {
+            return false;
+        }
+        let directory = matches!(value, [b'/', ..] | [_, b':', b'\\' | b'/', ..]);
+        let weak = || value.len() >= 6 && looks_secret(value);
+        match force {
+            Force::Sure => !directory,
+            Force::Maybe if self.scheme => looks_secret(value) || value.len() >= 8 && self.tight,
+            Force::Maybe if self.quoted || self.tight => value.len() >= 3,
+            Force::Weak if self.scheme => true,
+            Force::Maybe | Force::Weak => weak(),
+            Force::Line => value.contains(&b'=') || self.quoted || weak() || self.nested,
+        }
+    }
+
+    /// The span; a value that was not a string in JSON becomes one.
+    fn span(&self, name: &Name) -> Span {
+        let quotes = if self.quoted { None } else { name.quotes };
+        Span {
+            quotes,
+            ..Span::new(Class::Secret, self.start, self.end)
+        }
+    }
+}
+
+/// Bytes up to what ends a value without quotes.
+fn bare_length(text: &[u8], start: usize) -> usize {
+    let ends = |byte: u8| {
+        byte <= b' '
+            || matches!(
+                byte,
+                b',' | b';' | b'&' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'|' | b'}' | b'\\'
+            )
+    };
+    let mut length = run(text, start, |byte| !ends(byte));
+    // A backslash belongs to the value unless it starts an escape.
+    while at(text, start + length) == b'\\'
+        && !matches!(
+            at(text, start + length + 1),
+            b'n' | b'r' | b't' | b'"' | b'\'' | b'\\' | 0
+        )
+    {
+        length += 1 + run(text, start + length + 1, |byte| !ends(byte));
+    }
+    let value = text.get(start..start + length).unwrap_or_default();
+    if value.starts_with(b"[") {
+        return length;
+    }
+    let closing = value
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b')' | b']' | b'.'))
+        .count();
+    length - closing
+}
+
+/// `${PASSWORD}`, `{{ password }}`, `%s`, `$PASSWORD`: the place of a value.
+fn is_template(value: &[u8]) -> bool {
+    let variable = |rest: &[u8]| {
+        !rest.is_empty()
+            && rest
+                .iter()
+                .all(|byte| byte.is_ascii_uppercase() || *byte == b'_')
+    };
+    match value {
+        [b'$', b'{' | b'(', ..] | [b'{', b'{', ..] | b"{}" | [b'%', b's' | b'd' | b'v'] | b"?" => {
+            true
+        }
+        [b'$', rest @ ..] => variable(rest),
+        [b'*', ..] => value.iter().all(|byte| *byte == b'*'),
+        _ => false,
+    }
+}
+
+fn is_ordinary(value: &[u8]) -> bool {
+    let value = value.strip_suffix(b":").unwrap_or(value);
+    ORDINARY.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || value.len() > 2
+            && value
+                .iter()
+                .all(|byte| matches!(byte, b'x' | b'X' | b'-' | b'.'))
+        || starts_ci(value, 0, b"<redacted") && value.ends_with(b">")
+}

@@ -1,0 +1,312 @@
+//! Telephone numbers: international form with `+`, North American numbers in their clear
+//! spellings, and national numbers where the text speaks of a telephone.
+//!
+//! A row of digits alone is never one.
+
+use super::bytes::{at, before, ends_ci, from, is_word, mentions};
+use crate::class::Class;
+use crate::spans::Span;
+
+/// E.164 allows 15 digits; no country has numbers shorter than 7 with its code.
+const MAX_DIGITS: usize = 15;
+const MIN_INTERNATIONAL: usize = 8;
+/// The shortest national number worth protecting.
+const MIN_NATIONAL: usize = 7;
+/// A national number with its leading zero.
+const MAX_NATIONAL: usize = 13;
+
+/// How far before a number the text may speak of a telephone.
+const CONTEXT_BEFORE: usize = 32;
+
+const CONTEXT: &[&[u8]] = &[
+    b"phone",
+    b"telephone",
+    b"tel:",
+    b"tel.",
+    b"tel ",
+    b"tel=",
+    b"telefon",
+    b"mobile",
+    b"mob:",
+    b"cell ",
+    b"cell:",
+    b"cell=",
+    b"cellphone",
+    b"fax",
+    b"whatsapp",
+    b"sms",
+    b"msisdn",
+    b"dial",
+    b"call me",
+    b"call us",
+    b"call back",
+    b"called from",
+    b"contact number",
+    b"ring me",
+    b"text me",
+];
+
+/// Digits with the marks people write between them.
+struct Number {
+    digits: [u8; MAX_DIGITS],
+    total: usize,
+    /// Where the number ends, and the same per group.
+    end: usize,
+    first_group: usize,
+    groups: usize,
+}
+
+/// The number that starts at `start`: at `+`, `(` or the start of a run of digits. `known` says
+/// that the field is one for such numbers.
+pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
+    match at(text, start) {
+        b'+' => international(text, start, start + 1),
+        b'(' => north_american(text, start),
+        _ if ends_ci(text, start, b"%2b") => international(text, start, start),
+        _ => north_american(text, start).or_else(|| national(text, start, known)),
+    }
+}
+
+/// `+44 20 7946 0958`
+fn international(text: &[u8], start: usize, digits: usize) -> Option<Span> {
+    let earlier = before(text, start);
+    if is_word(earlier) && !ends_ci(text, start, b"%2b") || matches!(earlier, b'+' | b'*') {
+        return None;
+    }
+    let lead = [at(text, digits), at(text, digits + 1), at(text, digits + 2)];
+    let longest = match lead {
+        [b'1', ..] | [b'7', ..] | [b'3', b'3' | b'2' | b'4' | b'1', _] => 11,
+        [b'4', b'1' | b'5' | b'6' | b'7' | b'8', _] | [b'6', b'1', _] => 11,
+        [b'4', b'4', _] | [b'9', b'1', _] | [b'8', b'1', _] | [b'5', b'2', _] => 12,
+        [b'1'..=b'9', ..] => MAX_NATIONAL,
+        _ => return None,
+    };
+    let number = Number::read(text, digits, longest)?;
+    let american = lead.first() == Some(&b'1');
+    let right = number.total >= MIN_INTERNATIONAL
+        && (!american || number.total == 11 && is_north_american(number.digits.get(1..11)?));
+    (right && ends_free(text, number.end)).then(|| Span::new(Class::Phone, start, number.end))
+}
+
+/// `(415) 555-2671`, `415-555-2671`, `415.555.2671`, `1-800-555-2671`; divided by spaces alone
+/// only in context.
+fn north_american(text: &[u8], start: usize) -> Option<Span> {
+    let digits = [(0, 3), (0, 3), (0, 4)];
+    let open = at(text, start) == b'(';
+    let mut position = start + usize::from(open);
+    let mut number = [0; 10];
+    let mut written = 0;
+    let mut marks = [0; 2];
+    for (index, (_, count)) in digits.into_iter().enumerate() {
+        for _ in 0..count {
+            let digit = at(text, position);
+            *number.get_mut(written)? = digit.is_ascii_digit().then(|| digit - b'0')?;
+            written += 1;
+            position += 1;
+        }
+        if let Some(mark) = marks.get_mut(index) {
+            *mark = at(text, position);
+            let closing = open && index == 0;
+            if closing != (*mark == b')') || !matches!(*mark, b')' | b'-' | b'.' | b' ') {
+                return None;
+            }
+            position += 1;
+            position += usize::from(closing && at(text, position) == b' ');
+        }
+    }
+    let (start, prefixed) = with_trunk(text, start);
+    let spaced = marks == [b' ', b' '];
+    let same = open || marks.first() == marks.last();
+    let clear = same && (!spaced || prefixed || mentions_telephone(text, start));
+    let right = clear && is_north_american(&number) && starts_free(text, start);
+    (right && ends_free(text, position)).then(|| Span::new(Class::Phone, start, position))
+}
+
+/// The start with the `1-` before an American number, if there is one.
+fn with_trunk(text: &[u8], start: usize) -> (usize, bool) {
+    let marked = matches!(before(text, start), b'-' | b'.' | b' ');
+    let trunk = start.wrapping_sub(2);
+    if marked
+        && at(text, trunk) == b'1'
+        && !is_word(before(text, trunk))
+        && starts_free(text, trunk)
+    {
+        return (trunk, true);
+    }
+    (start, false)
+}
+
+/// Area and exchange codes start with 2 to 9, and neither is a service code such as 911.
+fn is_north_american(digits: &[u8]) -> bool {
+    let code = |index: usize| digits.get(index).is_some_and(|digit| *digit >= 2);
+    let service = |index: usize| digits.get(index..index + 2) == Some(&[1, 1]);
+    digits.len() == 10 && code(0) && code(3) && !service(1) && !service(4)
+}
+
+/// Any other number, where a telephone is spoken of.
+fn national(text: &[u8], start: usize, known: bool) -> Option<Span> {
+    let number = Number::read(text, start, MAX_NATIONAL)?;
+    let bare = number.groups == 1;
+    // Ten digits that start with 1 are a time in seconds, thirteen one in milliseconds.
+    let time = bare && at(text, start) == b'1' && matches!(number.total, 10 | 13);
+    let right = (MIN_NATIONAL..=MAX_NATIONAL).contains(&number.total)
+        && !time
+        && starts_free(text, start)
+        && ends_free(text, number.end)
+        && (known || mentions_telephone(text, start));
+    right.then(|| Span::new(Class::Phone, start, number.end))
+}
+
+/// The first number in the value of a field or pair that is named for telephone numbers.
+pub(crate) fn value(text: &[u8], start: usize, end: usize) -> Option<Span> {
+    let first = text
+        .get(start..end)?
+        .iter()
+        .position(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'('))?;
+    let from = start + first;
+    starting(text, from, true).filter(|span| span.end <= end)
+}
+
+fn mentions_telephone(text: &[u8], start: usize) -> bool {
+    mentions(text, start.saturating_sub(CONTEXT_BEFORE), start, CONTEXT)
+}
+
+fn starts_free(text: &[u8], start: usize) -> bool {
+    let (last, earlier) = (before(text, start), before(text, start.wrapping_sub(1)));
+    match last {
+        b' ' | b'/' | b':' | b',' => !earlier.is_ascii_digit(),
+        b'-' | b'.' => !is_word(earlier),
+        b'*' | b'+' | b'#' | b'(' => false,
+        _ => !is_word(last),
+    }
+}
+
+fn ends_free(text: &[u8], end: usize) -> bool {
+    let (next, later) = (at(text, end), at(text, end + 1));
+    match next {
+        b'-' | b'.' | b':' | b'/' => !is_word(later),
+        b'*' => false,
+        _ => !is_word(next),
+    }
+}
+
+impl Number {
+    /// Reads groups of digits until the longest number is full. A group that would not fit is
+    /// left to the text, as is everything after a whole number in one piece.
+    fn read(text: &[u8], start: usize, longest: usize) -> Option<Number> {
+        let mut number = Number {
+            digits: [0; MAX_DIGITS],
+            total: 0,
+            end: start,
+            first_group: 0,
+            groups: 0,
+        };
+        let mut position = start;
+        loop {
+            let digits = super::bytes::run(text, position, |byte| byte.is_ascii_digit());
+            if digits == 0 || number.total + digits > longest {
+                break;
+            }
+            for digit in from(text, position).iter().take(digits) {
+                *number.digits.get_mut(number.total)? = digit - b'0';
+                number.total += 1;
+            }
+            number.groups += 1;
+            number.end = position + digits;
+            if number.groups == 1 {
+                number.first_group = digits;
+            }
+            let whole = number.first_group >= MIN_INTERNATIONAL;
+            let marks = mark_length(text, number.end);
+            if whole || marks == 0 || number.total == longest {
+                break;
+            }
+            position = number.end + marks;
+        }
+        (number.total > 0).then_some(number)
+    }
+}
+
+/// The marks between two groups: one of ` -./`, or parentheses with a space.
+fn mark_length(text: &[u8], end: usize) -> usize {
+    match (at(text, end), at(text, end + 1)) {
+        (b' ', b'(') | (b')', b' ' | b'-') => 2,
+        (b' ' | b'-' | b'.' | b'/' | b'(' | b')', next) if next.is_ascii_digit() => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Option<&str> {
+        let bytes = text.as_bytes();
+        let starts = (0..bytes.len()).filter(|index| {
+            let digit =
+                at(bytes, *index).is_ascii_digit() && !before(bytes, *index).is_ascii_digit();
+            digit || matches!(at(bytes, *index), b'+' | b'(')
+        });
+        let mut spans = starts.filter_map(|start| starting(bytes, start, false));
+        spans.next().and_then(|span| text.get(span.start..span.end))
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, number) in [
+            ("+14155552671", "+14155552671"),
+            ("from +1 (415) 555-2671 at", "+1 (415) 555-2671"),
+            ("+44 20 7946 0958", "+44 20 7946 0958"),
+            ("+49 (0)30 1234567.", "+49 (0)30 1234567"),
+            ("+33 6 12 34 56 78 200 OK", "+33 6 12 34 56 78"),
+            ("+14155552671 200 OK", "+14155552671"),
+            ("to=%2B14155552671&x", "14155552671"),
+            ("(415) 555-2671", "(415) 555-2671"),
+            ("x (415)555-2671", "(415)555-2671"),
+            ("415-555-2671", "415-555-2671"),
+            ("415.555.2671,", "415.555.2671"),
+            ("1-800-555-2671", "1-800-555-2671"),
+            ("phone 415 555 2671", "415 555 2671"),
+            ("call me at 4155552671", "4155552671"),
+            ("Tel: 020 7946 0958", "020 7946 0958"),
+            ("mobile 07700 900123", "07700 900123"),
+            ("fax 030/1234567", "030/1234567"),
+            ("phone: 06 12 34 56 78", "06 12 34 56 78"),
+            ("phone_number=09123456789", "09123456789"),
+        ] {
+            assert_eq!(found(text), Some(number), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_numbers() {
+        for text in [
+            "+0100",
+            "12:00:00+0530",
+            "+12345",
+            "a+14155552671",
+            "+1 123 456 7890",
+            "4155552671",
+            "415 555 2671",
+            "1700000000",
+            "phone 1700000000",
+            "phone 1700000000000",
+            "192.168.1.100",
+            "2024-01-02",
+            "115-555-2671",
+            "415-155-2671",
+            "415-555-26711",
+            "x415-555-2671",
+            "1415-555-2671x",
+            "07700 900123",
+            "(123) 4",
+            "(415)",
+            "v1.415.555.2671",
+            "10.0.0.1",
+            "123e4567-e89b-12d3-a456-426614174000",
+            "+++12345678901",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! JSON web tokens and keys of providers that mark theirs with a prefix.
+//!
+//! All of them are long, so the trigger is a long run of letters, digits, `_` and `-`; the prefix
+//! is looked for where a word starts within the run.
+
+use super::bytes::{at, before, ends_ci, from, run};
+use crate::class::Class;
+use crate::spans::Span;
+
+/// The shortest run that is looked into: every format below is at least this long.
+pub(crate) const MIN_RUN: usize = 16;
+
+/// What may follow a prefix.
+#[derive(Clone, Copy)]
+enum Body {
+    /// Letters and digits.
+    Alnum,
+    /// Upper-case letters and digits.
+    Upper,
+    /// Hex digits in lower case.
+    Hex,
+    /// Letters, digits, `_` and `-`.
+    Word,
+    /// As `Word`, and with a digit and a letter: the prefix is short and could begin a name.
+    Mixed,
+    /// Base64 in either alphabet.
+    Base64,
+}
+
+use Body::{Alnum, Base64, Hex, Mixed, Upper, Word};
+
+/// One provider's format: prefix, body, fewest and most bytes of the body.
+type Format = (&'static [u8], Body, usize, usize);
+
+/// No upper bound beyond the run itself.
+const ANY: usize = usize::MAX;
+
+/// As the providers document them.
+const FORMATS: &[Format] = &[
+    (b"AKIA", Upper, 16, 16),             // AWS
+    (b"ASIA", Upper, 16, 16),             // AWS, temporary
+    (b"ABIA", Upper, 16, 16),             // AWS, bearer
+    (b"ACCA", Upper, 16, 16),             // AWS, context
+    (b"AIza", Word, 35, 35),              // Google
+    (b"AGE-SECRET-KEY-1", Upper, 58, 58), // age
+    (b"ATATT3", Word, 40, ANY),           // Atlassian
+    (b"GOCSPX-", Word, 20, ANY),          // Google, OAuth client
+    (b"NRAK-", Upper, 27, 27),            // New Relic
+    (b"PMAK-", Word, 40, ANY),            // Postman
+    (b"SK", Hex, 32, 32),                 // Twilio
+    (b"dckr_pat_", Word, 20, ANY),        // Docker
+    (b"doo_v1_", Hex, 64, 64),            // DigitalOcean
+    (b"dop_v1_", Hex, 64, 64),            // DigitalOcean
+    (b"dor_v1_", Hex, 64, 64),            // DigitalOcean
+    (b"figd_", Word, 30, ANY),            // Figma
+    (b"github_pat_", Word, 22, ANY),      // GitHub
+    (b"ghp_", Alnum, 30, ANY),            // GitHub, personal
+    (b"gho_", Alnum, 30, ANY),            // GitHub, OAuth
+    (b"ghu_", Alnum, 30, ANY),            // GitHub, user to server
+    (b"ghs_", Alnum, 30, ANY),            // GitHub, server to server
+    (b"ghr_", Alnum, 30, ANY),            // GitHub, refresh
+    (b"glcbt-", Word, 20, ANY),           // GitLab, CI build
+    (b"gldt-", Word, 20, ANY),            // GitLab, deploy
+    (b"glpat-", Word, 20, ANY),           // GitLab, personal
+    (b"glptt-", Word, 20, ANY),           // GitLab, trigger
+    (b"glrt-", Word, 20, ANY),            // GitLab, runner
+    (b"glsa_", Word, 32, ANY),            // Grafana, service account
+    (b"glc_", Base64, 32, ANY),           // Grafana Cloud
+    (b"gsk_", Alnum, 32, ANY),            // Groq
+    (b"hf_", Alnum, 30, ANY),             // Hugging Face
+    (b"key-", Hex, 32, 32),               // Mailgun
+    (b"lin_api_", Alnum, 32, ANY),        // Linear
+    (b"npm_", Alnum, 36, 36),             // npm
+    (b"pul-", Hex, 40, 40),               // Pulumi
+    (b"pypi-", Mixed, 20, ANY),           // PyPI
+    (b"rk_live_", Alnum, 16, ANY),        // Stripe, restricted
+    (b"rk_test_", Alnum, 16, ANY),        // Stripe, restricted
+    (b"rubygems_", Hex, 48, 48),          // RubyGems
+    (b"shpat_", Hex, 32, 32),             // Shopify
+    (b"shpca_", Hex, 32, 32),             // Shopify
+    (b"shppa_", Hex, 32, 32),             // Shopify
+    (b"shpss_", Hex, 32, 32),             // Shopify
+    (b"sk_live_", Alnum, 16, ANY),        // Stripe
+    (b"sk_test_", Alnum, 16, ANY),        // Stripe
+    (b"sk-", Mixed, 20, ANY),             // OpenAI, Anthropic and others after them
+    (b"sntrys_", Base64, 32, ANY),        // Sentry, organisation
+    (b"sntryu_", Hex, 64, 64),            // Sentry, user
+    (b"sq0atp-", Word, 22, ANY),          // Square
+    (b"sq0csp-", Word, 40, ANY),          // Square
+    (b"tskey-", Mixed, 20, ANY),          // Tailscale
+    (b"whsec_", Base64, 16, ANY),         // webhook signing secrets, ours among them
+    (b"xai-", Mixed, 40, ANY),            // xAI
+    (b"xapp-", Mixed, 20, ANY),           // Slack, app
+    (b"xoxa-", Word, 10, ANY),            // Slack
+    (b"xoxb-", Word, 10, ANY),            // Slack, bot
+    (b"xoxe-", Word, 10, ANY),            // Slack, rotation
+    (b"xoxe.xoxp-", Word, 10, ANY),       // Slack, rotation
+    (b"xoxp-", Word, 10, ANY),            // Slack, user
+    (b"xoxr-", Word, 10, ANY),            // Slack, refresh
+    (b"xoxs-", Word, 10, ANY),            // Slack, session
+];
+
+/// The token within the run of word bytes that starts at `start`.
+pub(crate) fn in_run(text: &[u8], start: usize) -> Option<Span> {
+    if before(text, start) == b'.'
+        && let Some(span) = after_dot(text, start)
+    {
+        return Some(span);
+    }
+    if let Some(span) = telegram(text, start) {
+        return Some(span);
+    }
+    let end = start + run(text, start, is_run);
+    let mut position = start;
+    while position + MIN_RUN <= end || position == start {
+        if let Some(span) = jwt(text, position).or_else(|| prefixed(text, position)) {
+            return Some(span);
+        }
+        let word = run(text, position, |byte| byte.is_ascii_alphanumeric());
+        position += word + 1;
+    }
+    None
+}
+
+fn is_run(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// A token of a provider that starts exactly here.
+fn prefixed(text: &[u8], start: usize) -> Option<Span> {
+    let first = at(text, start);
+    let second = at(text, start + 1);
+    let rest = from(text, start);
+    let fits = |format: &&Format| {
+        let (prefix, ..) = format;
+        prefix.first() == Some(&first) && prefix.get(1) == Some(&second) && rest.starts_with(prefix)
+    };
+    FORMATS
+        .iter()
+        .filter(fits)
+        .find_map(|(prefix, body, fewest, most)| {
+            let from = start + prefix.len();
+            let length = run(text, from, |byte| is_body(*body, byte));
+            let value = text.get(from..from + length)?;
+            let whole = !at(text, from + length).is_ascii_alphanumeric();
+            let right = (*fewest..=*most).contains(&length) && whole && looks_made(*body, value);
+            right.then(|| Span::new(Class::Secret, start, from + length))
+        })
+}
+
+fn is_body(body: Body, byte: u8) -> bool {
+    match body {
+        Alnum => byte.is_ascii_alphanumeric(),
+        Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+        Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        Word | Mixed => is_run(byte),
+        Base64 => is_run(byte) || matches!(byte, b'+' | b'/' | b'='),
+    }
+}
+
+/// A name in words, such as `sk-circle-fade-dot-container`, has no long part with digits in it.
+fn looks_made(body: Body, value: &[u8]) -> bool {
+    match body {
+        Mixed => value.split(|byte| matches!(byte, b'-' | b'_')).any(|part| {
+            part.len() >= 8
+                && part.iter().any(u8::is_ascii_digit)
+                && part.iter().any(u8::is_ascii_alphabetic)
+        }),
+        Alnum | Upper | Hex | Word | Base64 => true,
+    }
+}
+
+/// Formats whose short prefix ends in a dot: the run before the dot is the prefix.
+fn after_dot(text: &[u8], start: usize) -> Option<Span> {
+    let dot = start - 1;
+    let prefix = super::bytes::run_before(text, dot, is_run);
+    let first = run(text, start, is_run);
+    let end = match text.get(dot - prefix..dot)? {
+        // SendGrid: 22 and 43 bytes.
+        b"SG" if at(text, start + first) == b'.' => {
+            start + first + 1 + run(text, start + first + 1, is_run)
+        }
+        // Vault service and batch tokens, Google OAuth access tokens.
+        b"hvs" | b"hvb" | b"ya29" if first >= 20 => start + first,
+        _ => return None,
+    };
+    Some(Span::new(Class::Secret, dot - prefix, end))
+}
+
+/// A Telegram bot's number and key: `110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw-`.
+fn telegram(text: &[u8], start: usize) -> Option<Span> {
+    let digits = || super::bytes::run_before(text, start - 1, |byte| byte.is_ascii_digit());
+    let shaped = before(text, start) == b':'
+        && from(text, start).starts_with(b"AA")
+        && run(text, start, is_run) == 35
+        && (8..=10).contains(&digits());
+    shaped.then(|| Span::new(Class::Secret, start - 1 - digits(), start + 35))
+}
+
+/// Three parts of base64url with dots between, the first an object (`eyJ` is `{"`). An encrypted
+/// token has five.
+fn jwt(text: &[u8], start: usize) -> Option<Span> {
+    if !from(text, start).starts_with(b"eyJ") {
+        return None;
+    }
+    let part = |position: usize| run(text, position, is_run);
+    let header_end = start + part(start);
+    let payload = header_end + 1;
+    let payload_end = payload + part(payload);
+    let dots = at(text, header_end) == b'.' && at(text, payload_end) == b'.';
+    if header_end - start < 10 || !dots || payload_end - payload < 2 {
+        return None;
+    }
+    let mut end = payload_end + 1 + part(payload_end + 1);
+    for _ in 0..2 {
+        let more = if at(text, end) == b'.' {
+            part(end + 1)
+        } else {
+            0
+        };
+        if more > 0 {
+            end += 1 + more;
+        }
+    }
+    Some(Span::new(Class::Jwt, start, end))
+}
+
+/// The credentials after `Bearer` or `Basic`, whose `b` is at `start`.
+pub(crate) fn scheme(text: &[u8], start: usize) -> Option<Span> {
+    let from = start
+        + [&b"bearer"[..], b"basic"]
+            .iter()
+            .find(|word| super::bytes::starts_ci(text, start, word))?
+            .len();
+    let basic = from - start == 5;
+    let space = match at(text, from) {
+        b' ' => run(text, from, |byte| byte == b' '),
+        b'+' => 1,
+        b'%' if ends_ci(text, from + 3, b"%20") => 3,
+        _ => return None,
+    };
+    let value_start = from + space;
+    let length = run(text, value_start, |byte| {
+        is_run(byte) || matches!(byte, b'.' | b'~' | b'+' | b'/' | b'=')
+    });
+    let value = text.get(value_start..value_start + length)?;
+    let value = value.trim_ascii_end();
+    let trimmed = value.len() - value.iter().rev().take_while(|byte| **byte == b'.').count();
+    let value = value.get(..trimmed)?;
+    let secret = value.len() >= 8
+        && if basic {
+            hides_colon(value)
+        } else {
+            looks_secret(value)
+        };
+    let masked = at(text, value_start + length) == b'*';
+    (secret && !masked).then(|| Span::new(Class::Secret, value_start, value_start + trimmed))
+}
+
+/// No word of a language: digits or capitals inside, or too long.
+pub(crate) fn looks_secret(value: &[u8]) -> bool {
+    let inside = value.get(1..).unwrap_or_default();
+    let capital = inside.iter().any(u8::is_ascii_uppercase);
+    let small = value.iter().any(u8::is_ascii_lowercase);
+    value.iter().any(u8::is_ascii_digit) || capital && small || value.len() >= 24
+}
+
+/// Whether the base64 text holds `user:password`.
+fn hides_colon(value: &[u8]) -> bool {
+    let mut bits = 0u32;
+    let mut held = 0;
+    let mut colon = false;
+    for byte in value {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            b'=' => break,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(six);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            let decoded = (bits >> held) & 0xff;
+            if decoded < 0x20 {
+                return false;
+            }
+            colon |= decoded == u32::from(b':');
+        }
+    }
+    colon
+}
+
+/// A private key block that starts with the dashes at `start`, to its end or that of the text.
+pub(crate) fn private_key(text: &str, start: usize) -> Option<Span> {
+    const BEGIN: &str = "-----BEGIN ";
+    /// The longest label is `ENCRYPTED PRIVATE KEY`, with room for others.
+    const MAX_LABEL: usize = 40;
+    let label = text.get(start..)?.strip_prefix(BEGIN)?;
+    let (label, body) = label.split_once("-----")?;
+    if label.len() > MAX_LABEL || !label.contains("PRIVATE KEY") {
+        return None;
+    }
+    let body_start = text.len() - body.len();
+    let footer = body.find("-----END ").and_then(|end| {
+        let rest = body.get(end + 9..)?;
+        Some(body_start + end + 9 + rest.find("-----")? + 5)
+    });
+    Some(Span::new(
+        Class::Secret,
+        start,
+        footer.unwrap_or(text.len()),
+    ))
+}
