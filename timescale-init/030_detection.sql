@@ -18,12 +18,16 @@ CREATE TABLE IF NOT EXISTS organisation_version (
 
 CREATE OR REPLACE FUNCTION organisation_versioned() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    revision bigint := nextval('control_revision');
+    revision bigint;
 BEGIN
+    -- Whoever takes a revision holds this lock, so that revisions become visible in order.
+    PERFORM pg_advisory_xact_lock(7770001);
+    revision := nextval('control_revision');
     UPDATE organisation_version SET until_revision = revision
      WHERE org_id = NEW.id AND until_revision IS NULL;
     INSERT INTO organisation_version (org_id, from_revision, pepper, pii_policy, settings)
     VALUES (NEW.id, revision, NEW.pepper, NEW.pii_policy, NEW.settings);
+    NOTIFY millrace_control;
     RETURN NEW;
 END $$;
 CREATE OR REPLACE TRIGGER organisation_versioned
