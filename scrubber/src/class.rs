@@ -168,6 +168,12 @@ impl ClassSet {
         ClassSet(self.0 | other.0)
     }
 
+    /// The classes of this set that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 & !other.0)
+    }
+
     /// Whether nothing is in the set.
     #[must_use]
     pub const fn is_empty(self) -> bool {

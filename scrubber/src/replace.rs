@@ -136,17 +136,23 @@ pub(crate) fn is_scrubbed(value: &[u8]) -> bool {
 }
 
 /// Whether the value is the stored form of a hash.
-pub(crate) fn is_hash(value: &[u8]) -> bool {
-    let Some(colon) = value.iter().position(|byte| *byte == b':') else {
-        return false;
-    };
-    let (name, rest) = value.split_at(colon);
-    let digits = rest.get(1..).unwrap_or_default();
-    digits.len() == HASH_DIGITS
-        && digits
-            .iter()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+fn is_hash(value: &[u8]) -> bool {
+    let colon = value.len().saturating_sub(HASH_DIGITS + 1);
+    let name = value.get(..colon).unwrap_or_default();
+    Class::ALL
+        .iter()
+        .any(|class| class.as_str().as_bytes() == name)
+        && has_hash_at(value, colon)
+}
+
+/// Whether the colon is that of a hash's stored form, whatever stands around it.
+pub(crate) fn has_hash_at(text: &[u8], colon: usize) -> bool {
+    let name = text.get(..colon).unwrap_or_default();
+    let rest = text.get(colon..).unwrap_or_default();
+    let digits = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    rest.first() == Some(&b':')
+        && rest.iter().skip(1).take_while(digits).count() == HASH_DIGITS
         && Class::ALL
             .iter()
-            .any(|class| class.as_str().as_bytes() == name)
+            .any(|class| name.ends_with(class.as_str().as_bytes()))
 }

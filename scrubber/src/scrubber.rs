@@ -20,8 +20,9 @@ use crate::spans::{self, Spans};
 /// The shortest pepper that cannot be guessed together with the values: 128 bits.
 const MIN_PEPPER_BYTES: usize = 16;
 
-/// Rounds of cutting things out of one text before the rest is redacted instead: more than ordinary
-/// text needs, few enough that a crafted one stays cheap.
+/// Rounds over one text: ordinary text needs one and a look whether it was enough. Crafted text is
+/// cut a few times, then the rest is redacted, and in the end left as it is.
+const MAX_ROUNDS: usize = 8;
 const MAX_CUTS: usize = 4;
 
 /// What became of a string.
@@ -255,8 +256,8 @@ impl Scrubber {
         Some(Scrubbed::Replaced(out.into_bump_str()))
     }
 
-    /// Replaces what was found. Cutting something out may join its neighbours into something new,
-    /// so a text that was cut is read again; after a few rounds the rest is redacted instead.
+    /// Replaces what was found. What is written may join with its neighbours into something new,
+    /// so the text is read again until nothing is found; this is what makes scrubbing idempotent.
     #[cold]
     fn rewrite<'a>(
         &self,
@@ -265,15 +266,14 @@ impl Scrubber {
         strategies: &Strategies,
         found: &mut ClassSet,
     ) -> Scrubbed<'a> {
-        let arena = spans.bump();
         let mut strategies = *strategies;
-        let mut scrubbed = BumpString::from_str_in(scene.text, arena).into_bump_str();
-        for pass in 1.. {
-            if pass == MAX_CUTS {
-                strategies = strategies.map(redact_instead);
-            }
-            spans::settle(&mut spans);
-            scrubbed = self.assemble(scrubbed, &spans, &strategies);
+        let pseudonym = |class: &Class| of(&strategies, *class) == Strategy::Pseudonym;
+        let active = scene
+            .active
+            .without(Class::ALL.into_iter().filter(pseudonym).collect());
+        spans::settle(&mut spans);
+        let mut scrubbed = self.assemble(scene.text, &spans, &strategies);
+        for round in 1..MAX_ROUNDS {
             *found = found.union(spans.iter().map(|span| span.class).collect());
             let cut = spans
                 .iter()
@@ -282,18 +282,22 @@ impl Scrubber {
                 return Scrubbed::Removed;
             }
             spans.clear();
-            if cut {
-                detect::run(
-                    &Scene {
-                        text: scrubbed,
-                        ..*scene
-                    },
-                    &mut spans,
-                );
-            }
+            detect::run(
+                &Scene {
+                    text: scrubbed,
+                    active,
+                    ..*scene
+                },
+                &mut spans,
+            );
             if spans.is_empty() {
                 break;
             }
+            if round == MAX_CUTS {
+                strategies = strategies.map(redact_instead);
+            }
+            spans::settle(&mut spans);
+            scrubbed = self.assemble(scrubbed, &spans, &strategies);
         }
         Scrubbed::Replaced(scrubbed)
     }

@@ -8,12 +8,14 @@ use super::token::looks_secret;
 use super::{Scene, phone};
 use crate::class::Class;
 use crate::keys::{Force, KeyKind};
-use crate::replace::{is_hash, is_scrubbed};
+use crate::replace::{has_hash_at, is_scrubbed};
 use crate::spans::Span;
 
 /// The longest name and value that are looked at.
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 8192;
+/// How far after its name a telephone number ends.
+const MAX_PHONE: usize = 32;
 /// Spaces around the mark between name and value.
 const MAX_SPACES: usize = 4;
 
@@ -93,12 +95,12 @@ pub(crate) fn at_mark(scene: &Scene<'_>, mark: usize) -> Option<Span> {
         KeyKind::Plain | KeyKind::Ssn => None,
         KeyKind::Phone => {
             let value = Value::after(scene.text, mark, &name, Force::Sure)?;
-            phone::value(text, value.start, value.end)
-                .filter(|_| scene.active.contains(Class::Phone))
+            let end = text.len().min(value.start + MAX_PHONE);
+            phone::value(text, value.start, end).filter(|_| scene.active.contains(Class::Phone))
         }
         KeyKind::Sensitive(force) => {
             let value = Value::after(scene.text, mark, &name, force)?;
-            let hashed = text.get(name.start..value.end).is_some_and(is_hash);
+            let hashed = has_hash_at(text, mark);
             (!hashed && value.is_secret(text, force)).then(|| value.span(&name))
         }
     }
@@ -162,7 +164,10 @@ impl Name {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         let length = run_before(text, end, is_name);
         let start = end - length;
-        let kept = (2..=MAX_NAME).contains(&length);
+        let placeholder = text
+            .get(start.wrapping_sub(1)..end + 1)
+            .is_some_and(is_scrubbed);
+        let kept = (2..=MAX_NAME).contains(&length) && !placeholder;
         kept.then_some(Name {
             start,
             end,
