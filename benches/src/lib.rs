@@ -1,1 +1,45 @@
-//! One benchmark per hop, and end to end.
+//! What the benchmarks share: the stopwatch and the standard batch.
+//!
+//! Figures are medians of several rounds on one thread, so CPU seconds per million events follow
+//! from the nanoseconds per event. Benchmarks measure; they assert nothing.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+pub mod batch;
+
+/// Rounds of which the median is taken.
+const ROUNDS: usize = 7;
+/// How long one round lasts at least.
+const ROUND: Duration = Duration::from_millis(300);
+
+/// Measures a hop that handles `events` events of `bytes` bytes in one call, and prints a line.
+#[expect(clippy::cast_precision_loss, reason = "figures for reading")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are what a benchmark is for"
+)]
+pub fn hop<T>(name: &str, events: usize, bytes: usize, mut call: impl FnMut() -> T) -> f64 {
+    black_box(call());
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            let mut calls = 0usize;
+            while start.elapsed() < ROUND {
+                black_box(call());
+                calls += 1;
+            }
+            start.elapsed().as_secs_f64() / (calls * events) as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    let per_event = rounds.get(ROUNDS / 2).copied().unwrap_or(f64::NAN);
+    let megabytes = bytes as f64 / events as f64 / per_event / 1e6;
+    println!(
+        "{name:<44} {:>8.0} ns/event {:>11.0} events/s {megabytes:>7.0} MB/s {:>6.2} CPU s/M",
+        per_event * 1e9,
+        1.0 / per_event,
+        per_event * 1e6,
+    );
+    per_event
+}

@@ -186,6 +186,21 @@ impl Role {
     /// How many roles there are.
     pub const COUNT: usize = Role::ALL.len();
 
+    /// Whether fields of this role carry a key of their own: attributes, labels and the like.
+    #[must_use]
+    #[inline]
+    pub const fn is_keyed(self) -> bool {
+        matches!(
+            self,
+            Role::Attribute
+                | Role::Label
+                | Role::Performance
+                | Role::SpanEventAttribute
+                | Role::LinkAttribute
+                | Role::ResourceAttribute
+        )
+    }
+
     /// The role's number, for tables indexed by role.
     #[must_use]
     pub const fn index(self) -> usize {

@@ -109,6 +109,12 @@ pub const SETTINGS: &[Setting] = &[
         "A file with the master key.",
     ),
     setting(
+        "MILLRACE_PLAIN_TEXT_HOSTS",
+        Some(""),
+        Reader::All,
+        "Store hosts (comma-separated) that production may reach without TLS, because the network between is private.",
+    ),
+    setting(
         "MILLRACE_LOG",
         Some("info"),
         Reader::All,
