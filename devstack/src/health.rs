@@ -1,0 +1,57 @@
+//! The smallest questions that tell whether an engine serves. Never a client of the engine.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::Engine;
+
+/// A healthy engine on this machine answers far sooner.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// True when the engine on this port of the loopback interface serves.
+pub(crate) fn serves(engine: Engine, port: u16) -> bool {
+    let question: &[u8] = match engine {
+        Engine::Redis => b"PING\r\n",
+        Engine::Clickhouse => b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        // A start-up message of protocol 3.0 for user and database `millrace`.
+        Engine::Postgres => b"\0\0\0\x29\0\x03\0\0user\0millrace\0database\0millrace\0\0",
+    };
+    let promise: &[u8] = match engine {
+        Engine::Redis => b"+PONG",
+        Engine::Clickhouse => b"HTTP/1.1 200",
+        // A request to authenticate; while it starts up the server answers with an error, `E`.
+        Engine::Postgres => b"R",
+    };
+    ask(port, question).is_ok_and(|answer| answer.starts_with(promise))
+}
+
+fn ask(port: u16, question: &[u8]) -> io::Result<Vec<u8>> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(question)?;
+    let mut answer = vec![0; 64];
+    let length = stream.read(&mut answer)?;
+    answer.truncate(length);
+    Ok(answer)
+}
+
+/// Ports for instances: below the range from which the system takes ports of outgoing connections.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// The port if it is free, else one that is.
+pub(crate) fn free_port(wanted: Option<u16>) -> io::Result<u16> {
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    if let Some(port) = wanted.filter(|port| free(*port)) {
+        return Ok(port);
+    }
+    let start = getrandom::u32().map_err(|error| io::Error::other(error.to_string()))?;
+    let width = PORTS.end - PORTS.start;
+    let offset = u16::try_from(start % u32::from(width)).unwrap_or_default();
+    (0..width)
+        .map(|step| PORTS.start + (offset + step) % width)
+        .find(|port| free(*port))
+        .ok_or_else(|| io::Error::other("no free port"))
+}

@@ -1,0 +1,22 @@
+//! Starts the three real engines on a machine without Docker.
+//!
+//! Redis, PostgreSQL with TimescaleDB, and the ClickHouse engine behind ClickHouse's HTTP interface
+//! are installed once into an engine root ([`install`]), and run from there as many instances as
+//! wanted, each with its own data and ports ([`Stack`]). `make run`, the tests and the benchmarks
+//! share this crate. An engine whose address is given by the environment is left alone.
+//!
+//! What it never does: serve production. The engines listen on the loopback interface only.
+
+pub mod error;
+pub mod engine;
+pub mod place;
+mod process;
+pub mod install;
+mod health;
+mod launch;
+pub mod stack;
+pub mod migrate;
+
+pub use engine::Engine;
+pub use error::Error;
+pub use stack::{Options, Ports, Stack};

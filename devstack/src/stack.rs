@@ -1,0 +1,419 @@
+//! One instance of the engines: started together, addressed, restarted, killed, stopped.
+//!
+//! An instance is either thrown away (data under `target/`, gone with its owner, whichever way the
+//! owner ends) or kept (a directory of its own, engines that go on in the background).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Doing;
+use crate::health::{free_port, serves};
+use crate::install::{self, Root};
+use crate::launch::Launch;
+use crate::process::{Running, tail, until};
+use crate::{Engine, Error, migrate, place};
+
+/// A cold engine on a busy small machine; recovery after a kill included.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Engines that are asked to end flush first.
+const STOP_PATIENCE: Duration = Duration::from_secs(25);
+/// The file that says what runs in a kept directory.
+const STATE: &str = "instance.json";
+
+/// How an instance is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names its logs, and its data when thrown away.
+    pub name: String,
+    /// Directory of a kept instance; none for one that is thrown away.
+    pub keep: Option<PathBuf>,
+    /// Ports wished for; others are taken when they are in use.
+    pub ports: Ports,
+    /// Leave engines alone whose address is in the environment.
+    pub environment: bool,
+    /// Apply both init folders.
+    pub migrate: bool,
+    /// Where progress lines go.
+    pub say: fn(&str),
+}
+
+impl Default for Options {
+    /// A throw-away instance on free ports, with all tables, beside addresses of the environment.
+    fn default() -> Self {
+        Options {
+            name: "test".to_owned(),
+            keep: None,
+            ports: Ports::default(),
+            environment: true,
+            migrate: true,
+            say: |line| eprintln!("devstack: {line}"),
+        }
+    }
+}
+
+/// The ports wished for, if any.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// Redis.
+    pub redis: Option<u16>,
+    /// ClickHouse's HTTP interface.
+    pub clickhouse: Option<u16>,
+    /// PostgreSQL.
+    pub postgres: Option<u16>,
+}
+
+impl Ports {
+    fn of(self, engine: Engine) -> Option<u16> {
+        match engine {
+            Engine::Redis => self.redis,
+            Engine::Clickhouse => self.clickhouse,
+            Engine::Postgres => self.postgres,
+        }
+    }
+}
+
+/// What is remembered of an engine between processes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    engine: Engine,
+    port: u16,
+    password: String,
+    process: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    record: Record,
+    child: Option<Child>,
+}
+
+/// A running instance. Dropping a throw-away one stops it and removes its data.
+#[derive(Debug)]
+pub struct Stack {
+    directory: PathBuf,
+    logs: PathBuf,
+    kept: bool,
+    given: Vec<(Engine, String)>,
+    slots: Vec<Mutex<Slot>>,
+    root: Option<Root>,
+    janitor: Option<Child>,
+}
+
+impl Stack {
+    /// Installs what is missing, starts the engines, waits until they serve, applies the init folders.
+    pub fn start(options: &Options) -> Result<Stack, Error> {
+        let mut stack = Stack::prepared(options)?;
+        if !stack.slots.is_empty() {
+            stack.root = Some(install::ensure(&options.say)?);
+        }
+        stack.remember()?;
+        let began = Instant::now();
+        for slot in &stack.slots {
+            stack.launch(&mut locked(slot), true)?;
+        }
+        stack.remember()?;
+        for slot in &stack.slots {
+            stack.wait(&mut locked(slot))?;
+        }
+        if options.migrate {
+            migrate::apply(&stack.clickhouse_url(), &stack.postgres_url(), &place::workspace())?;
+        }
+        let running: Vec<&str> = stack.slots.iter().map(|slot| locked(slot).record.engine.name()).collect();
+        (options.say)(&format!("{} up in {} ms", running.join(", "), began.elapsed().as_millis()));
+        Ok(stack)
+    }
+
+    /// The kept instance in `directory`, whether it runs or not.
+    pub fn attach(directory: &Path) -> Result<Stack, Error> {
+        let records = recorded(directory);
+        if records.is_empty() {
+            return Err(Error::State(format!("no instance in {}", directory.display())));
+        }
+        Ok(Stack {
+            directory: directory.to_owned(),
+            logs: directory.join("logs"),
+            kept: true,
+            given: Vec::new(),
+            slots: slots(records),
+            root: Some(install::ensure(&|_| {})?),
+            janitor: None,
+        })
+    }
+
+    fn prepared(options: &Options) -> Result<Stack, Error> {
+        let unique = hex::encode(random::<4>()?);
+        let directory = match &options.keep {
+            Some(directory) => directory.clone(),
+            None => place::state().join("instances").join(format!("{}-{unique}", options.name)),
+        };
+        let logs = match &options.keep {
+            Some(directory) => directory.join("logs"),
+            None => place::state().join("logs").join(format!("{}-{unique}", options.name)),
+        };
+        for path in [&directory, &logs] {
+            fs::create_dir_all(path).doing(|| format!("cannot create {}", path.display()))?;
+        }
+        let janitor = if options.keep.is_none() { Some(janitor(&directory)?) } else { None };
+        let mut given = Vec::new();
+        let mut records = recorded(&directory);
+        for engine in Engine::ALL {
+            if let Some(url) = place::text(engine.setting()).filter(|_| options.environment) {
+                records.retain(|record| record.engine != engine);
+                given.push((engine, url));
+            } else if !records.iter().any(|record| record.engine == engine) {
+                let port = free_port(options.ports.of(engine)).doing(|| "cannot find a port".to_owned())?;
+                records.push(Record { engine, port, password: hex::encode(random::<16>()?), process: None });
+            }
+        }
+        let kept = options.keep.is_some();
+        Ok(Stack { directory, logs, kept, given, slots: slots(records), root: None, janitor })
+    }
+
+    /// Address of Redis.
+    pub fn redis_url(&self) -> String {
+        self.url(Engine::Redis)
+    }
+
+    /// Address of ClickHouse's HTTP interface, with the database.
+    pub fn clickhouse_url(&self) -> String {
+        self.url(Engine::Clickhouse)
+    }
+
+    /// Address of PostgreSQL, with user, password and database.
+    pub fn postgres_url(&self) -> String {
+        self.url(Engine::Postgres)
+    }
+
+    /// Address of one engine.
+    pub fn url(&self, engine: Engine) -> String {
+        let given = self.given.iter().find(|(which, _)| *which == engine);
+        given.map(|(_, url)| url.clone()).unwrap_or_else(|| {
+            let record = self.slot(engine).map(|slot| locked(slot).record.clone());
+            record.map(|record| engine.url(record.port, &record.password)).unwrap_or_default()
+        })
+    }
+
+    /// The settings that make a process use this instance.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        Engine::ALL.map(|engine| (engine.setting(), self.url(engine))).to_vec()
+    }
+
+    /// The directory of its logs.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// True when devstack runs this engine here and it serves.
+    pub fn serves(&self, engine: Engine) -> bool {
+        self.slot(engine).is_ok_and(|slot| {
+            let slot = locked(slot);
+            slot.record.process.is_some_and(Running::alive) && serves(engine, slot.record.port)
+        })
+    }
+
+    /// Process id of an engine that runs.
+    pub fn pid(&self, engine: Engine) -> Option<i32> {
+        let slot = self.slot(engine).ok()?;
+        locked(slot).record.process.filter(|process| process.alive()).map(Running::pid)
+    }
+
+    /// Ends an engine at once, as a crash would (`kill -9`), and waits until it is gone.
+    pub fn kill(&self, engine: Engine) -> Result<(), Error> {
+        let mut slot = locked(self.slot(engine)?);
+        if let Some(process) = slot.record.process.take() {
+            process.stop(Signal::SIGKILL, STOP_PATIENCE);
+        }
+        reap(&mut slot);
+        drop(slot);
+        self.remember()
+    }
+
+    /// Asks an engine to end, and waits until it is gone.
+    pub fn halt(&self, engine: Engine) -> Result<(), Error> {
+        let mut slot = locked(self.slot(engine)?);
+        if let Some(process) = slot.record.process.take() {
+            process.stop(farewell(engine), STOP_PATIENCE);
+        }
+        reap(&mut slot);
+        drop(slot);
+        self.remember()
+    }
+
+    /// Starts an engine that was killed or halted, on its old port and data, and waits until it serves.
+    pub fn resume(&self, engine: Engine) -> Result<(), Error> {
+        let mut slot = locked(self.slot(engine)?);
+        self.launch(&mut slot, false)?;
+        self.wait(&mut slot)?;
+        drop(slot);
+        self.remember()
+    }
+
+    /// Ends an engine in good order and starts it again.
+    pub fn restart(&self, engine: Engine) -> Result<(), Error> {
+        self.halt(engine)?;
+        self.resume(engine)
+    }
+
+    /// Stops the engines; a throw-away instance is removed with its data.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        for slot in &self.slots {
+            let slot = locked(slot);
+            if let Some(process) = slot.record.process {
+                process.signal(farewell(slot.record.engine));
+            }
+        }
+        for slot in &self.slots {
+            let mut slot = locked(slot);
+            if let Some(process) = slot.record.process.take() {
+                process.stop(Signal::SIGTERM, STOP_PATIENCE);
+            }
+            reap(&mut slot);
+        }
+        if self.kept {
+            return self.remember();
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes the logs too: nothing went wrong.
+    pub fn forget_logs(&self) {
+        let _gone = fs::remove_dir_all(&self.logs);
+    }
+
+    /// The janitor removes the directory when its input ends, and has then nothing left to do.
+    fn sweep(&mut self) {
+        if let Some(mut janitor) = self.janitor.take() {
+            drop(janitor.stdin.take());
+            let _ended = janitor.wait();
+        }
+    }
+
+    fn slot(&self, engine: Engine) -> Result<&Mutex<Slot>, Error> {
+        let found = self.slots.iter().find(|slot| locked(slot).record.engine == engine);
+        found.ok_or(Error::External(engine))
+    }
+
+    fn launch(&self, slot: &mut Slot, may_move: bool) -> Result<(), Error> {
+        let record = &mut slot.record;
+        if record.process.is_some_and(Running::alive) {
+            return Ok(());
+        }
+        let root = self.root.as_ref().ok_or(Error::External(record.engine))?;
+        if may_move {
+            record.port = free_port(Some(record.port)).doing(|| "cannot find a port".to_owned())?;
+        }
+        let data = self.directory.join(record.engine.name());
+        let launch = Launch {
+            root,
+            engine: record.engine,
+            data: &data,
+            log: &self.log(record.engine),
+            port: record.port,
+            follow: !self.kept,
+            password: &record.password,
+        };
+        let child = launch.start()?;
+        record.process = Running::find(child.id());
+        if let (Some(process), false) = (record.process, self.kept) {
+            let note = self.directory.join(format!("{}.pid", record.engine));
+            fs::write(note, process.line()).doing(|| "cannot note the process id".to_owned())?;
+        }
+        slot.child = Some(child);
+        Ok(())
+    }
+
+    fn log(&self, engine: Engine) -> PathBuf {
+        self.logs.join(format!("{engine}.log"))
+    }
+
+    fn wait(&self, slot: &mut Slot) -> Result<(), Error> {
+        let (engine, port) = (slot.record.engine, slot.record.port);
+        let ended = |slot: &Slot| !slot.record.process.is_some_and(Running::alive);
+        let mut up = false;
+        until(START_PATIENCE, || {
+            up = serves(engine, port);
+            up || ended(slot)
+        });
+        // What answers must be ours, not a stranger on the same port.
+        if up && !ended(slot) {
+            return Ok(());
+        }
+        let why = if ended(slot) { "it ended" } else { "it does not answer" };
+        let log = self.log(engine);
+        Err(Error::Start { engine, why: why.to_owned(), tail: tail(&log), log })
+    }
+
+    /// Writes down what runs, for other processes (kept instances only).
+    fn remember(&self) -> Result<(), Error> {
+        if !self.kept {
+            return Ok(());
+        }
+        let records: Vec<Record> = self.slots.iter().map(|slot| locked(slot).record.clone()).collect();
+        let text = serde_json::to_vec_pretty(&records).map_err(std::io::Error::other);
+        let path = self.directory.join(STATE);
+        let new = self.directory.join("instance.json.new");
+        text.and_then(|text| fs::write(&new, text))
+            .and_then(|()| fs::rename(&new, &path))
+            .doing(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !self.kept {
+            // There is nobody left to tell; the janitor ends what is still there.
+            let _stopped = self.stop();
+        }
+    }
+}
+
+/// The signal that asks an engine to end in good order; PostgreSQL would wait for its clients on
+/// SIGTERM.
+fn farewell(engine: Engine) -> Signal {
+    match engine {
+        Engine::Postgres => Signal::SIGINT,
+        Engine::Redis | Engine::Clickhouse => Signal::SIGTERM,
+    }
+}
+
+fn reap(slot: &mut Slot) {
+    if let Some(mut child) = slot.child.take() {
+        let _status = child.wait();
+    }
+}
+
+fn slots(records: Vec<Record>) -> Vec<Mutex<Slot>> {
+    records.into_iter().map(|record| Mutex::new(Slot { record, child: None })).collect()
+}
+
+/// A test that panicked with the lock held leaves nothing half-done here.
+fn locked(slot: &Mutex<Slot>) -> std::sync::MutexGuard<'_, Slot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn recorded(directory: &Path) -> Vec<Record> {
+    let text = fs::read(directory.join(STATE)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn janitor(directory: &Path) -> Result<Child, Error> {
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", include_str!("../scripts/janitor.sh"), "janitor"]).arg(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    command.spawn().doing(|| "cannot start the janitor".to_owned())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| std::io::Error::other(error.to_string()))
+        .doing(|| "no randomness".to_owned())?;
+    Ok(bytes)
+}
