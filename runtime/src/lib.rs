@@ -1,1 +1,23 @@
-//! What every service does alike at its edges: settings, logging, metrics, admin port, clients, shutdown.
+//! What every service does alike at its edges, and nothing of what it is for.
+//!
+//! ```text
+//! boot      settings from the environment, checks, logging, panic hook, metrics recorder
+//! address   which stores' addresses may be used under which profile
+//! clock     the time, read once at the edge and passed in
+//! metric    metrics, each declared once with its labels
+//! shutdown  SIGTERM and SIGINT as one token
+//! admin     the port for /metrics, /healthz and /readyz
+//! pg, redis, clickhouse   clients with sane time-outs that never retry what is not idempotent
+//! ```
+//!
+//! There is no pipeline logic in here: no signal, no batch, no query.
+
+pub mod clock;
+pub mod metric;
+pub mod shutdown;
+pub mod boot;
+pub mod address;
+pub mod admin;
+pub mod pg;
+pub mod redis;
+pub mod clickhouse;

@@ -1,0 +1,65 @@
+//! PostgreSQL: a pool with bounded waiting. Holds no SQL of its own but the readiness probe.
+
+pub use deadpool_postgres::{Client, Pool, PoolError};
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime, Timeouts};
+use std::time::Duration;
+use thiserror::Error;
+use tokio_postgres::NoTls;
+
+/// Time to open a connection, and to wait for a free one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Silence after which the kernel probes a connection: a vanished server is noticed in half a minute.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+
+/// Why PostgreSQL cannot be used.
+#[derive(Debug, Error)]
+pub enum PgError {
+    /// The address cannot be read.
+    #[error("MILLRACE_POSTGRES_URL is not a PostgreSQL address")]
+    Address,
+    /// The pool cannot be built.
+    #[error("connection pool: {0}")]
+    Build(#[from] deadpool_postgres::BuildError),
+    /// No connection to be had.
+    #[error("no connection to PostgreSQL: {0}")]
+    Pool(#[from] PoolError),
+    /// A statement failed.
+    #[error("PostgreSQL: {0}")]
+    Query(#[from] tokio_postgres::Error),
+}
+
+/// A pool of at most `size` connections, opened when first needed.
+///
+/// # Errors
+/// When the address cannot be read.
+pub fn pool(url: &str, service: &str, size: usize) -> Result<Pool, PgError> {
+    let mut config: tokio_postgres::Config = url.parse().map_err(|_| PgError::Address)?;
+    config
+        .application_name(service)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(KEEPALIVE_IDLE);
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let timeouts = Timeouts {
+        wait: Some(CONNECT_TIMEOUT),
+        create: Some(CONNECT_TIMEOUT),
+        recycle: Some(CONNECT_TIMEOUT),
+    };
+    Ok(
+        Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(size)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build()?,
+    )
+}
+
+/// Whether PostgreSQL answers.
+///
+/// # Errors
+/// When it does not.
+pub async fn ping(pool: &Pool) -> Result<(), PgError> {
+    pool.get().await?.simple_query("SELECT 1").await?;
+    Ok(())
+}
