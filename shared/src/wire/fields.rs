@@ -12,9 +12,6 @@ use crate::time;
 use bumpalo::Bump;
 use std::collections::HashSet;
 
-/// Up to this many attributes, comparing all pairs beats building a set.
-const PAIRWISE_MAX: usize = 12;
-
 /// Why the parsing of an event stopped.
 pub(super) enum Stop {
     /// The event breaks the contract; its neighbours may be fine.
@@ -466,20 +463,20 @@ impl<'a, 'e> Fields<'a, 'e> {
             self.event
                 .fields
                 .iter()
-                .filter(|field| field.role.path().is_empty())
+                .filter(|field| field.role.is_keyed())
         };
-        let count = keyed().count();
+        let mut sieve = Sieve::default();
+        let (mut count, mut suspicious) = (0usize, false);
+        for field in keyed() {
+            count += 1;
+            suspicious |= sieve.saw(field.name);
+        }
         if count > ATTRIBUTES_MAX {
             return bad(RejectCode::TooMany, "attributes", "are more than 256");
         }
-        let duplicate = if count <= PAIRWISE_MAX {
-            keyed()
-                .enumerate()
-                .any(|(at, field)| keyed().skip(at + 1).any(|f| same_key(f, field)))
-        } else {
-            let mut keys = HashSet::with_capacity(count);
-            !keyed().all(|field| keys.insert((field.role, field.sub, field.name)))
-        };
+        let mut keys = HashSet::new();
+        let duplicate =
+            suspicious && !keyed().all(|field| keys.insert((field.role, field.sub, field.name)));
         if duplicate {
             return bad(RejectCode::DuplicateKey, "attributes", "hold a key twice");
         }
@@ -500,8 +497,31 @@ impl<'a, 'e> Fields<'a, 'e> {
     }
 }
 
-fn same_key(a: &Field<'_>, b: &Field<'_>) -> bool {
-    a.name.len() == b.name.len() && a.name == b.name && a.role == b.role && a.sub == b.sub
+/// Tells in a few instructions a key whether it may have been seen before; never misses one.
+#[derive(Default)]
+struct Sieve {
+    bits: [u64; 4],
+}
+
+impl Sieve {
+    #[inline]
+    fn saw(&mut self, key: &str) -> bool {
+        let bytes = key.as_bytes();
+        let word = |chunk: Option<&[u8; 8]>| chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk));
+        let ends = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), last) => word(Some(first)) ^ word(last).rotate_left(29),
+            (None, _) => bytes.iter().fold(0, |sum, b| (sum << 8) | u64::from(*b)),
+        };
+        // Multiplicative hashing (Knuth): the upper bits of the product are well mixed.
+        let hash = (ends ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56;
+        let Some(bits) = self.bits.get_mut((hash >> 6) as usize) else {
+            return true;
+        };
+        let bit = 1 << (hash & 63);
+        let seen = *bits & bit != 0;
+        *bits |= bit;
+        seen
+    }
 }
 
 /// A JSON number as a value: whole where it fits, else floating.

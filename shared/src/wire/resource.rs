@@ -13,9 +13,11 @@ const MEMBER: &str = "\"resource\"";
 
 /// Finds and reads the resource of a body.
 pub(super) fn find<'a>(text: &'a str, arena: &'a Bump) -> Result<Option<Resource<'a>>, BodyError> {
-    let Some(last) = memchr::memmem::rfind(text.as_bytes(), MEMBER.as_bytes()) else {
+    // Forward search is vectorised, backward is not; most bodies have no resource at all.
+    let Some(first) = memchr::memmem::find(text.as_bytes(), MEMBER.as_bytes()) else {
         return Ok(None);
     };
+    let last = memchr::memmem::rfind(text.as_bytes(), MEMBER.as_bytes()).unwrap_or(first);
     if let Some(at) = at_the_end(text, last) {
         return read(text, at, arena).map(Some);
     }
