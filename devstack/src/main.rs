@@ -1,7 +1,7 @@
 //! The command line of devstack: what `make run`, `make test` and a developer call.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use millrace_devstack::{Engine, Options, Ports, Stack, install, migrate, place};
 #[derive(Parser)]
 #[command(about = "Starts Redis, ClickHouse and PostgreSQL with TimescaleDB without Docker", version)]
 struct Arguments {
+    /// Directory that holds clickhouse-init and timescale-init [default: the workspace]
+    #[arg(long, global = true)]
+    schema: Option<PathBuf>,
     #[command(subcommand)]
     command: Action,
 }
@@ -81,7 +84,9 @@ struct One {
 }
 
 fn main() -> ExitCode {
-    match act(Arguments::parse().command) {
+    let Arguments { schema, command } = Arguments::parse();
+    let schema = schema.unwrap_or_else(place::workspace);
+    match act(command, schema) {
         Ok(code) => code,
         Err(error) => {
             say(&format!("{error:#}"));
@@ -94,13 +99,13 @@ fn say(line: &str) {
     eprintln!("devstack: {line}");
 }
 
-fn act(action: Action) -> anyhow::Result<ExitCode> {
+fn act(action: Action, schema: PathBuf) -> anyhow::Result<ExitCode> {
     match action {
         Action::Install => {
             let root = install::ensure(&say)?;
             say(&format!("engines are in {}", root.path().display()));
         }
-        Action::Up(which) => show(&up(&which)?),
+        Action::Up(which) => show(&up(&which, schema)?),
         Action::Down(kept) => {
             Stack::attach(&kept.directory())?.stop()?;
             say("stopped");
@@ -108,13 +113,13 @@ fn act(action: Action) -> anyhow::Result<ExitCode> {
         Action::Status(kept) => show(&Stack::attach(&kept.directory())?),
         Action::Restart(one) => Stack::attach(&one.kept.directory())?.restart(one.engine)?,
         Action::Kill(one) => Stack::attach(&one.kept.directory())?.kill(one.engine)?,
-        Action::Migrate(kept) => migrated(&kept)?,
-        Action::Exec { command } => return exec(&command),
+        Action::Migrate(kept) => migrated(&kept, &schema)?,
+        Action::Exec { command } => return exec(&command, schema),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(which: &Which) -> anyhow::Result<Stack> {
+fn up(which: &Which, schema: PathBuf) -> anyhow::Result<Stack> {
     let options = Options {
         name: which.kept.name.clone(),
         keep: Some(which.kept.directory()),
@@ -123,6 +128,7 @@ fn up(which: &Which) -> anyhow::Result<Stack> {
             clickhouse: Some(which.clickhouse_port),
             postgres: Some(which.postgres_port),
         },
+        schema: Some(schema),
         ..Options::default()
     };
     Ok(Stack::start(&options)?)
@@ -144,7 +150,7 @@ fn show(stack: &Stack) {
     say(&format!("logs are in {}", stack.logs().display()));
 }
 
-fn migrated(kept: &Kept) -> anyhow::Result<()> {
+fn migrated(kept: &Kept, schema: &Path) -> anyhow::Result<()> {
     let given = |engine: Engine| std::env::var_os(engine.setting()).and_then(|url| url.into_string().ok());
     let urls = match (given(Engine::Clickhouse), given(Engine::Postgres)) {
         (Some(clickhouse), Some(postgres)) => (clickhouse, postgres),
@@ -153,7 +159,7 @@ fn migrated(kept: &Kept) -> anyhow::Result<()> {
             (stack.clickhouse_url(), stack.postgres_url())
         }
     };
-    let applied = migrate::apply(&urls.0, &urls.1, &place::workspace())?;
+    let applied = migrate::apply(&urls.0, &urls.1, schema)?;
     for file in &applied {
         say(&format!("applied {file}"));
     }
@@ -163,11 +169,12 @@ fn migrated(kept: &Kept) -> anyhow::Result<()> {
 
 /// The command runs in the foreground: Ctrl-C reaches it as it would without devstack, and its end
 /// ends the instance.
-fn exec(command: &[String]) -> anyhow::Result<ExitCode> {
+fn exec(command: &[String], schema: PathBuf) -> anyhow::Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command")?;
     let child = Arc::new(AtomicI32::new(0));
     pass_signals_on(&child)?;
-    let mut stack = Stack::start(&Options { name: "exec".to_owned(), ..Options::default() })?;
+    let options = Options { name: "exec".to_owned(), schema: Some(schema), ..Options::default() };
+    let mut stack = Stack::start(&options)?;
     let started = Command::new(program).args(arguments).envs(stack.settings()).spawn();
     let mut process = started.with_context(|| format!("cannot start {program}"))?;
     child.store(i32::try_from(process.id())?, Ordering::SeqCst);

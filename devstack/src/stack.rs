@@ -37,8 +37,8 @@ pub struct Options {
     pub ports: Ports,
     /// Leave engines alone whose address is in the environment.
     pub environment: bool,
-    /// Apply both init folders.
-    pub migrate: bool,
+    /// Directory whose init folders are applied; none to apply nothing.
+    pub schema: Option<PathBuf>,
     /// Where progress lines go.
     pub say: fn(&str),
 }
@@ -51,7 +51,7 @@ impl Default for Options {
             keep: None,
             ports: Ports::default(),
             environment: true,
-            migrate: true,
+            schema: Some(place::workspace()),
             say: |line| eprintln!("devstack: {line}"),
         }
     }
@@ -121,8 +121,8 @@ impl Stack {
         for slot in &stack.slots {
             stack.wait(&mut locked(slot))?;
         }
-        if options.migrate {
-            migrate::apply(&stack.clickhouse_url(), &stack.postgres_url(), &place::workspace())?;
+        if let Some(schema) = &options.schema {
+            migrate::apply(&stack.clickhouse_url(), &stack.postgres_url(), schema)?;
         }
         let running: Vec<&str> = stack.slots.iter().map(|slot| locked(slot).record.engine.name()).collect();
         (options.say)(&format!("{} up in {} ms", running.join(", "), began.elapsed().as_millis()));
