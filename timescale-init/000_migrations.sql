@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS schema_migration (
 
 -- One row. Shards per signal cannot change once entries exist: an idempotency key must find its shard.
 CREATE TABLE IF NOT EXISTS installation (
-    only            boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    singleton       boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
     shards          smallint    NOT NULL DEFAULT 16 CHECK (shards BETWEEN 1 AND 256),
     created_at      timestamptz NOT NULL DEFAULT now()
 );
