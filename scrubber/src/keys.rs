@@ -218,7 +218,7 @@ pub(crate) struct Keys {
     sensitive: HashSet<Box<str>>,
     plain: HashSet<Box<str>>,
     /// Whether the policy has words of its own.
-    custom: bool,
+    pub(crate) custom: bool,
 }
 
 impl Keys {
@@ -275,7 +275,7 @@ impl Keys {
 
 /// A glance at the last three letters: most names end here.
 #[inline]
-fn may_matter(name: &[u8]) -> bool {
+pub(crate) fn may_matter(name: &[u8]) -> bool {
     match name {
         [.., a, b, c] if c.is_ascii_alphabetic() => {
             let tail = [a | 0x20, b | 0x20, c | 0x20];

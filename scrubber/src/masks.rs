@@ -42,37 +42,54 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    /// The masks of the up to 64 bytes at `offset`.
+    /// No byte is of any kind: what lies before and after a text.
+    pub(crate) const NONE: Masks = Masks {
+        digit: 0,
+        alpha: 0,
+        word: 0,
+        dash: 0,
+        gap: 0,
+        dot: 0,
+        at: 0,
+        colon: 0,
+        equals: 0,
+        slash: 0,
+        home: 0,
+        open: 0,
+        zero: 0,
+        b: 0,
+    };
+
+    /// The masks of the up to 64 bytes at `offset`, in as many lanes as there are bytes for.
     #[inline]
     pub(crate) fn at(text: &[u8], offset: usize) -> Masks {
-        let mut masks = Masks::default();
         let rest = text.get(offset..).unwrap_or_default();
-        if let Some(block) = rest.first_chunk::<BLOCK>() {
-            for (index, lane) in block.chunks_exact(LANE).enumerate() {
-                if let Some(lane) = lane.first_chunk::<LANE>() {
-                    masks.add(*lane, index * LANE);
-                }
-            }
-            return masks;
+        match rest.len() {
+            0 => Masks::NONE,
+            1..=16 => Masks::of([tail(text, rest)]),
+            17..=32 => Masks::of([lane(rest, 0), tail(text, rest)]),
+            33..=48 => Masks::of([lane(rest, 0), lane(rest, 1), tail(text, rest)]),
+            49..64 => Masks::of([
+                lane(rest, 0),
+                lane(rest, 1),
+                lane(rest, 2),
+                tail(text, rest),
+            ]),
+            _ => Masks::of([lane(rest, 0), lane(rest, 1), lane(rest, 2), lane(rest, 3)]),
         }
-        let mut lanes = rest.chunks_exact(LANE);
-        let mut shift = 0;
-        for lane in lanes.by_ref() {
-            if let Some(lane) = lane.first_chunk::<LANE>() {
-                masks.add(*lane, shift);
-            }
-            shift += LANE;
-        }
-        let tail = lanes.remainder();
-        if !tail.is_empty() {
-            masks.add(padded(tail), shift);
+    }
+
+    #[inline(always)]
+    fn of<const LANES: usize>(lanes: [u8x16; LANES]) -> Masks {
+        let mut masks = Masks::NONE;
+        for (index, bytes) in lanes.into_iter().enumerate() {
+            masks.add(bytes, index * LANE);
         }
         masks
     }
 
     #[inline(always)]
-    fn add(&mut self, lane: [u8; LANE], shift: usize) {
-        let bytes = u8x16::new(lane);
+    fn add(&mut self, bytes: u8x16, shift: usize) {
         let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
         let lower = bytes | u8x16::splat(0x20);
         let lower_is = |byte: u8| lower.simd_eq(u8x16::splat(byte));
@@ -105,12 +122,68 @@ fn within(bytes: u8x16, first: u8, more: u8) -> u8x16 {
     distance.min(u8x16::splat(more)).simd_eq(distance)
 }
 
-/// The last bytes of the text, filled up with zeros.
+/// A whole lane.
 #[inline(always)]
-fn padded(tail: &[u8]) -> [u8; LANE] {
-    let mut lane = [0; LANE];
-    if let Some(slot) = lane.get_mut(..tail.len()) {
-        slot.copy_from_slice(tail);
+fn lane(rest: &[u8], index: usize) -> u8x16 {
+    let bytes = rest
+        .get(index * LANE..)
+        .and_then(|lane| lane.first_chunk::<LANE>());
+    u8x16::new(bytes.copied().unwrap_or_default())
+}
+
+/// The last lane, filled up with zeros. Read as the last bytes of the text and shifted into place,
+/// which is faster than a copy of unknown length.
+#[inline(always)]
+fn tail(text: &[u8], rest: &[u8]) -> u8x16 {
+    let missing = u32::try_from(rest.len().wrapping_neg() % LANE).unwrap_or(0);
+    let bytes = if let Some(last) = text.last_chunk::<LANE>() {
+        u128::from_le_bytes(*last) >> (8 * missing)
+    } else if let (Some(head), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        let high = u64::from_le_bytes(*last)
+            .checked_shr(8 * missing)
+            .unwrap_or(0);
+        u128::from(u64::from_le_bytes(*head)) | u128::from(high) << 64
+    } else {
+        rest.iter()
+            .rev()
+            .fold(0, |bytes, byte| bytes << 8 | u128::from(*byte))
+    };
+    u8x16::new(bytes.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same, byte by byte.
+    fn slowly(text: &[u8], offset: usize, kind: impl Fn(u8) -> bool) -> u64 {
+        let block = text.iter().skip(offset).take(BLOCK).enumerate();
+        block
+            .filter(|(_, byte)| kind(**byte))
+            .fold(0, |mask, (index, _)| mask | 1 << index)
     }
-    lane
+
+    proptest! {
+        #[test]
+        fn every_mask_is_right(text in proptest::collection::vec(any::<u8>(), 1..200), at in 0usize..3) {
+            let offset = at * BLOCK;
+            let masks = Masks::at(&text, offset);
+            let is = |kind: fn(u8) -> bool| slowly(&text, offset, kind);
+            prop_assert_eq!(masks.digit, is(|byte| byte.is_ascii_digit()));
+            prop_assert_eq!(masks.alpha, is(|byte| byte.is_ascii_alphabetic()));
+            prop_assert_eq!(masks.word, is(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+            prop_assert_eq!(masks.dash, is(|byte| byte == b'-'));
+            prop_assert_eq!(masks.gap, is(|byte| b"-. ".contains(&byte)));
+            prop_assert_eq!(masks.dot, is(|byte| byte == b'.'));
+            prop_assert_eq!(masks.at, is(|byte| b"@%".contains(&byte)));
+            prop_assert_eq!(masks.colon, is(|byte| byte == b':'));
+            prop_assert_eq!(masks.equals, is(|byte| b"=>".contains(&byte)));
+            prop_assert_eq!(masks.slash, is(|byte| b"/\\".contains(&byte)));
+            prop_assert_eq!(masks.home, is(|byte| b"hHuU".contains(&byte)));
+            prop_assert_eq!(masks.open, is(|byte| b"+(".contains(&byte)));
+            prop_assert_eq!(masks.zero, is(|byte| byte == b'0'));
+            prop_assert_eq!(masks.b, is(|byte| b"bB".contains(&byte)));
+        }
+    }
 }

@@ -59,11 +59,40 @@ pub(crate) fn ends_ci(text: &[u8], end: usize, lower: &[u8]) -> bool {
     end >= lower.len() && starts_ci(text, end - lower.len(), lower)
 }
 
-/// Whether one of the words starts a word within the range, in any case.
-pub(crate) fn mentions(text: &[u8], from: usize, to: usize, words: &[&[u8]]) -> bool {
-    (from..to.min(text.len())).any(|index| {
-        at(text, index).is_ascii_alphabetic()
-            && !before(text, index).is_ascii_alphabetic()
-            && words.iter().any(|word| starts_ci(text, index, word))
-    })
+/// Words to look for before and after a number, with the letters they begin with.
+pub(crate) struct Context {
+    words: &'static [&'static [u8]],
+    initials: u32,
+}
+
+impl Context {
+    /// Words in lower case.
+    pub(crate) const fn new(words: &'static [&'static [u8]]) -> Context {
+        let mut initials = 0;
+        let mut index = 0;
+        while index < words.len() {
+            #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
+            let first = words[index][0];
+            initials |= 1 << (first & 0x1f);
+            index += 1;
+        }
+        Context { words, initials }
+    }
+
+    /// Whether one of the words starts a word within the range, in any case.
+    pub(crate) fn is_in(&self, text: &[u8], from: usize, to: usize) -> bool {
+        let range = text.get(from..to.min(text.len())).unwrap_or_default();
+        let mut last = before(text, from);
+        range.iter().enumerate().any(|(index, byte)| {
+            let starts = byte.is_ascii_alphabetic()
+                && !last.is_ascii_alphabetic()
+                && self.initials >> (byte & 0x1f) & 1 == 1;
+            last = *byte;
+            starts
+                && self
+                    .words
+                    .iter()
+                    .any(|word| starts_ci(text, from + index, word))
+        })
+    }
 }

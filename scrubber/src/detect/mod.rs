@@ -43,61 +43,90 @@ pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
     if bytes.len() < MIN_TEXT {
         return;
     }
-    let mut previous = Masks::default();
-    let mut this = Masks::at(bytes, 0);
-    let mut offset = 0;
-    loop {
-        let after = offset + BLOCK;
-        let next = if after < bytes.len() {
-            Masks::at(bytes, after)
-        } else {
-            Masks::default()
-        };
-        let triggers = Triggers::of(&previous, &this, &next, scene.active);
+    if bytes.len() <= BLOCK {
+        let this = Masks::at(bytes, 0);
+        let triggers = Triggers::of(&Masks::NONE, &this, &Masks::NONE, scene.active);
         if !triggers.is_empty() {
-            pull(scene, &triggers, offset, spans);
+            pull(scene, &triggers, 0, spans);
         }
-        if after >= bytes.len() {
-            break;
-        }
-        (previous, this, offset) = (this, next, after);
+    } else {
+        run_blocks(scene, spans);
     }
     if scene.kind == KeyKind::Phone && scene.active.contains(Class::Phone) {
         spans.extend(phone::value(bytes, 0, bytes.len()));
     }
 }
 
+/// As `run`, for a text of more than one block.
+#[inline(never)]
+fn run_blocks(scene: &Scene<'_>, spans: &mut Spans<'_>) {
+    let bytes = scene.text.as_bytes();
+    let mut previous = Masks::NONE;
+    let mut this = Masks::at(bytes, 0);
+    for offset in (0..bytes.len()).step_by(BLOCK) {
+        let next = Masks::at(bytes, offset + BLOCK);
+        let triggers = Triggers::of(&previous, &this, &next, scene.active);
+        if !triggers.is_empty() {
+            pull(scene, &triggers, offset, spans);
+        }
+        (previous, this) = (this, next);
+    }
+}
+
 /// Hands every trigger of a block to its detector.
+#[inline(never)]
 fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans<'_>) {
     let text = scene.text;
     let bytes = text.as_bytes();
-    let active = scene.active;
-    let mut each = |bits: u64, detect: &dyn Fn(usize) -> Option<Span>| {
-        let mut bits = bits;
-        while bits != 0 {
-            let found = detect(offset + bits.trailing_zeros() as usize);
-            spans.extend(found.filter(|span| active.contains(span.class)));
-            bits &= bits - 1;
-        }
+    let mut each = Each {
+        offset,
+        active: scene.active,
+        spans,
     };
-    each(triggers.at, &|position| email::at_sign(text, position));
-    each(triggers.pair, &|position| pair::at_mark(scene, position));
-    each(triggers.flag, &|position| pair::at_flag(scene, position));
-    each(triggers.token, &|position| token::in_run(bytes, position));
-    each(triggers.scheme, &|position| token::scheme(bytes, position));
-    each(triggers.dashes, &|position| {
+    each.of(triggers.pair, |position| pair::at_mark(scene, position));
+    each.of(triggers.digits, |position| number(scene, position));
+    each.of(triggers.token, |position| token::in_run(bytes, position));
+    each.of(triggers.scheme, |position| token::scheme(bytes, position));
+    each.of(triggers.at, |position| email::at_sign(text, position));
+    each.of(triggers.flag, |position| pair::at_flag(scene, position));
+    each.of(triggers.dashes, |position| {
         token::private_key(text, position)
     });
-    each(triggers.home, &|position| home::at_slash(text, position));
-    each(triggers.mac, &|position| mac::at_mark(bytes, position));
-    each(triggers.digits, &|position| card::starting(bytes, position));
-    each(triggers.digits, &|position| {
-        ssn::starting(bytes, position, scene.kind == KeyKind::Ssn)
-    });
-    each(triggers.digits, &|position| {
-        phone::starting(bytes, position, scene.kind == KeyKind::Phone)
-    });
-    each(triggers.iban, &|position| iban::starting(bytes, position));
-    each(triggers.ipv4, &|position| address::ipv4(text, position));
-    each(triggers.ipv6, &|position| address::ipv6(text, position));
+    each.of(triggers.home, |position| home::at_slash(text, position));
+    each.of(triggers.mac, |position| mac::at_mark(bytes, position));
+    each.of(triggers.iban, |position| iban::starting(bytes, position));
+    each.of(triggers.ipv4, |position| address::ipv4(text, position));
+    each.of(triggers.ipv6, |position| address::ipv6(text, position));
+}
+
+/// The number that starts at a trigger for digits: whichever class is surest of it.
+fn number(scene: &Scene<'_>, position: usize) -> Option<Span> {
+    let bytes = scene.text.as_bytes();
+    let wanted = |class: Class| scene.active.contains(class);
+    let card = || card::starting(bytes, position).filter(|_| wanted(Class::PaymentCard));
+    let ssn = || {
+        ssn::starting(bytes, position, scene.kind == KeyKind::Ssn).filter(|_| wanted(Class::Ssn))
+    };
+    let phone = || phone::starting(bytes, position, scene.kind == KeyKind::Phone);
+    card().or_else(ssn).or_else(phone)
+}
+
+/// Calls a detector for every bit of a mask and keeps what is looked for.
+struct Each<'s, 'a> {
+    offset: usize,
+    active: ClassSet,
+    spans: &'s mut Spans<'a>,
+}
+
+impl Each<'_, '_> {
+    #[inline(always)]
+    fn of(&mut self, mut bits: u64, detect: impl Fn(usize) -> Option<Span>) {
+        while bits != 0 {
+            let found = detect(self.offset + bits.trailing_zeros() as usize);
+            if let Some(span) = found.filter(|span| self.active.contains(span.class)) {
+                self.spans.push(span);
+            }
+            bits &= bits - 1;
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::bytes::{at, before, ends_ci, from, run, run_before, starts_ci};
 use super::token::looks_secret;
 use super::{Scene, phone};
 use crate::class::Class;
-use crate::keys::{Force, KeyKind};
+use crate::keys::{Force, KeyKind, may_matter};
 use crate::replace::{has_hash_at, is_scrubbed};
 use crate::spans::Span;
 
@@ -86,6 +86,11 @@ const ORDINARY: &[&[u8]] = &[
 /// The value that belongs to the mark (`:`, `=` or `>`) at `mark`, if its name is of ours.
 pub(crate) fn at_mark(scene: &Scene<'_>, mark: usize) -> Option<Span> {
     let text = scene.text.as_bytes();
+    // Most marks follow a name that cannot be ours.
+    let letter = before(text, mark).is_ascii_alphabetic();
+    if letter && !scene.keys.custom && !may_matter(text.get(..mark)?) {
+        return None;
+    }
     let name = Name::before(text, mark)?;
     let xml = at(text, mark) == b'>';
     if xml != (before(text, name.start) == b'<' && !name.spaced) {

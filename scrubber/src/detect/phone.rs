@@ -3,7 +3,7 @@
 //!
 //! A row of digits alone is never one.
 
-use super::bytes::{at, before, ends_ci, from, is_word, mentions};
+use super::bytes::{Context, at, before, ends_ci, from, is_word};
 use crate::class::Class;
 use crate::spans::Span;
 
@@ -18,7 +18,7 @@ const MAX_NATIONAL: usize = 13;
 /// How far before a number the text may speak of a telephone.
 const CONTEXT_BEFORE: usize = 32;
 
-const CONTEXT: &[&[u8]] = &[
+static CONTEXT: Context = Context::new(&[
     b"phone",
     b"telephone",
     b"tel:",
@@ -44,7 +44,7 @@ const CONTEXT: &[&[u8]] = &[
     b"contact number",
     b"ring me",
     b"text me",
-];
+]);
 
 /// Digits with the marks people write between them.
 struct Number {
@@ -63,7 +63,11 @@ pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
         b'+' => international(text, start, start + 1),
         b'(' => north_american(text, start),
         _ if ends_ci(text, start, b"%2b") => international(text, start, start),
-        _ => north_american(text, start).or_else(|| national(text, start, known)),
+        _ if starts_free(text, start) => {
+            north_american(text, start).or_else(|| national(text, start, known))
+        }
+        _ if with_trunk(text, start).1 => north_american(text, start),
+        _ => None,
     }
 }
 
@@ -151,7 +155,6 @@ fn national(text: &[u8], start: usize, known: bool) -> Option<Span> {
     let time = bare && at(text, start) == b'1' && matches!(number.total, 10 | 13);
     let right = (MIN_NATIONAL..=MAX_NATIONAL).contains(&number.total)
         && !time
-        && starts_free(text, start)
         && ends_free(text, number.end)
         && (known || mentions_telephone(text, start));
     right.then(|| Span::new(Class::Phone, start, number.end))
@@ -168,7 +171,7 @@ pub(crate) fn value(text: &[u8], start: usize, end: usize) -> Option<Span> {
 }
 
 fn mentions_telephone(text: &[u8], start: usize) -> bool {
-    mentions(text, start.saturating_sub(CONTEXT_BEFORE), start, CONTEXT)
+    CONTEXT.is_in(text, start.saturating_sub(CONTEXT_BEFORE), start)
 }
 
 fn starts_free(text: &[u8], start: usize) -> bool {
@@ -176,7 +179,7 @@ fn starts_free(text: &[u8], start: usize) -> bool {
     match last {
         b' ' | b'/' | b':' | b',' => !earlier.is_ascii_digit(),
         b'-' | b'.' => !is_word(earlier),
-        b'*' | b'+' | b'#' | b'(' => false,
+        b'*' | b'+' | b'#' => false,
         _ => !is_word(last),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Divided ones are taken as they are; nine digits in a row only where the text speaks of one.
 
-use super::bytes::{at, before, is_word, mentions};
+use super::bytes::{Context, at, before, is_word};
 use super::groups::Groups;
 use crate::class::Class;
 use crate::spans::Span;
@@ -11,7 +11,7 @@ use crate::spans::Span;
 const CONTEXT_BEFORE: usize = 40;
 const CONTEXT_AFTER: usize = 20;
 
-const CONTEXT: &[&[u8]] = &[
+static CONTEXT: Context = Context::new(&[
     b"ssn",
     b"social sec",
     b"social-sec",
@@ -21,7 +21,7 @@ const CONTEXT: &[&[u8]] = &[
     b"ss #",
     b"tax id",
     b"taxpayer",
-];
+]);
 
 /// The number that starts at `start`, which is the start of a run of digits. `known` says that
 /// the field is one for such numbers.
@@ -74,8 +74,8 @@ fn stands_free(text: &[u8], start: usize, end: usize) -> bool {
 }
 
 fn is_spoken_of(text: &[u8], start: usize, end: usize) -> bool {
-    mentions(text, start.saturating_sub(CONTEXT_BEFORE), start, CONTEXT)
-        || mentions(text, end, end + CONTEXT_AFTER, CONTEXT)
+    CONTEXT.is_in(text, start.saturating_sub(CONTEXT_BEFORE), start)
+        || CONTEXT.is_in(text, end, end + CONTEXT_AFTER)
 }
 
 #[cfg(test)]

@@ -130,6 +130,9 @@ fn is_run(byte: u8) -> bool {
 fn prefixed(text: &[u8], start: usize) -> Option<Span> {
     let first = at(text, start);
     let second = at(text, start + 1);
+    if !starts_format(first, second) {
+        return None;
+    }
     let rest = from(text, start);
     let fits = |format: &&Format| {
         let (prefix, ..) = format;
@@ -147,6 +150,27 @@ fn prefixed(text: &[u8], start: usize) -> Option<Span> {
             right.then(|| Span::new(Class::Secret, start, from + length))
         })
 }
+
+/// A glance at the first two bytes: most words end here.
+#[inline]
+fn starts_format(first: u8, second: u8) -> bool {
+    let letter = |byte: u8| 1u32 << (byte & 0x1f);
+    let seconds = SECONDS.get(usize::from(first & 0x1f)).copied().unwrap_or(0);
+    first.is_ascii_alphabetic() && seconds & letter(second) != 0
+}
+
+/// The second letters of the formats (in any case), by their first.
+static SECONDS: [u32; 32] = {
+    let mut seconds = [0; 32];
+    let mut index = 0;
+    #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
+    while index < FORMATS.len() {
+        let prefix = FORMATS[index].0;
+        seconds[(prefix[0] & 0x1f) as usize] |= 1 << (prefix[1] & 0x1f);
+        index += 1;
+    }
+    seconds
+};
 
 fn is_body(body: Body, byte: u8) -> bool {
     match body {
