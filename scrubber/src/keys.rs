@@ -235,12 +235,11 @@ impl Keys {
     /// What a dotted field path says: its last part, or a part that holds only secrets.
     #[inline]
     pub(crate) fn kind_of_path(&self, path: &[u8]) -> KeyKind {
-        match self.kind_of_name(path) {
-            KeyKind::Plain if in_container(path) && !self.is_plain(path) => {
-                KeyKind::Sensitive(Sure)
-            }
-            kind => kind,
+        let kind = self.kind_of_name(path);
+        if kind == KeyKind::Plain && in_container(path) && !self.is_plain(path) {
+            return KeyKind::Sensitive(Sure);
         }
+        kind
     }
 
     /// What a single name says.
@@ -273,67 +272,41 @@ impl Keys {
     }
 }
 
-/// A glance at the last three letters: most names end here.
+/// The last three letters of every word in the tables above.
+#[rustfmt::skip]
+const TAILS: &[&[u8; 3]] = &[
+    b"ord", b"rds", b"swd", b"ort", b"ase", b"ode", b"pwd", b"ass", b"ret", b"ets",
+    b"ken", b"ens", b"ion", b"ial", b"als", b"jwt", b"rer", b"otp", b"cvv", b"cvc",
+    b"srf", b"uth", b"kie", b"ies", b"key", b"eys", b"lue", b"ain", b"ext", b"raw",
+    b"ing", b"irm", b"eat", b"new", b"old", b"ent", b"ted", b"enc", b"der", b"ash",
+    b"hed", b"est", b"one", b"nes", b"ile", b"tel", b"fax", b"ell", b"sdn", b"app",
+    b"ber", b"ssn",
+];
+
+/// The letters before the last one in `TAILS`, by the last one.
+static LAST_BUT_ONE: [u32; 32] = {
+    let mut letters = [0; 32];
+    let mut index = 0;
+    #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
+    while index < TAILS.len() {
+        let [_, before, last] = *TAILS[index];
+        letters[(last & 0x1f) as usize] |= 1 << (before & 0x1f);
+        index += 1;
+    }
+    letters
+};
+
+/// A glance at the last letters: most names end here.
 #[inline]
 pub(crate) fn may_matter(name: &[u8]) -> bool {
     match name {
         [.., a, b, c] if c.is_ascii_alphabetic() => {
+            let letters = LAST_BUT_ONE
+                .get(usize::from(c & 0x1f))
+                .copied()
+                .unwrap_or(0);
             let tail = [a | 0x20, b | 0x20, c | 0x20];
-            matches!(
-                &tail,
-                b"ord"
-                    | b"rds"
-                    | b"swd"
-                    | b"ort"
-                    | b"ase"
-                    | b"ode"
-                    | b"pwd"
-                    | b"ass"
-                    | b"ret"
-                    | b"ets"
-                    | b"ken"
-                    | b"ens"
-                    | b"ion"
-                    | b"ial"
-                    | b"als"
-                    | b"jwt"
-                    | b"rer"
-                    | b"otp"
-                    | b"cvv"
-                    | b"cvc"
-                    | b"srf"
-                    | b"uth"
-                    | b"kie"
-                    | b"ies"
-                    | b"key"
-                    | b"eys"
-                    | b"lue"
-                    | b"ain"
-                    | b"ext"
-                    | b"raw"
-                    | b"ing"
-                    | b"irm"
-                    | b"eat"
-                    | b"new"
-                    | b"old"
-                    | b"ent"
-                    | b"ted"
-                    | b"enc"
-                    | b"der"
-                    | b"ash"
-                    | b"hed"
-                    | b"est"
-                    | b"one"
-                    | b"nes"
-                    | b"ile"
-                    | b"tel"
-                    | b"fax"
-                    | b"ell"
-                    | b"sdn"
-                    | b"app"
-                    | b"ber"
-                    | b"ssn"
-            ) || tail.ends_with(b"pw")
+            letters >> (b & 0x1f) & 1 == 1 && TAILS.contains(&&tail) || tail.ends_with(b"pw")
         }
         [_, _, ..] => true,
         _ => false,
@@ -597,6 +570,23 @@ mod tests {
             "password.length",
         ] {
             assert!(!is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_glance_misses_no_word() {
+        let words = WORDS
+            .iter()
+            .map(|(word, _)| *word)
+            .chain(SUFFIXES.iter().copied());
+        let more = MODIFIERS
+            .iter()
+            .chain(HASH_MODIFIERS)
+            .chain(PHONES)
+            .copied();
+        let single: [&[u8]; 5] = [b"key", b"keys", b"tokens", b"number", b"ssn"];
+        for word in words.chain(more).chain(single) {
+            assert!(may_matter(word), "{}", String::from_utf8_lossy(word));
         }
     }
 

@@ -13,8 +13,6 @@ const LANE: usize = 16;
 pub(crate) struct Masks {
     /// `0`–`9`
     pub(crate) digit: u64,
-    /// ASCII letters.
-    pub(crate) alpha: u64,
     /// Letters, digits, `_` and `-`.
     pub(crate) word: u64,
     /// `-`
@@ -23,41 +21,31 @@ pub(crate) struct Masks {
     pub(crate) gap: u64,
     /// `.`
     pub(crate) dot: u64,
-    /// `@` and `%`
-    pub(crate) at: u64,
     /// `:`
     pub(crate) colon: u64,
-    /// `=` and `>`
-    pub(crate) equals: u64,
     /// `/` and `\`
     pub(crate) slash: u64,
-    /// `h`, `H`, `u`, `U`: how home directories begin.
-    pub(crate) home: u64,
-    /// `+` and `(`: how telephone numbers begin.
-    pub(crate) open: u64,
     /// `0`
     pub(crate) zero: u64,
-    /// `b` and `B`: how `Bearer` and `Basic` begin.
-    pub(crate) b: u64,
+    /// `@`, `%`, `=`, `>`, `+` and `(`: marks that are each worth a look.
+    pub(crate) mark: u64,
+    /// `b`, `h` and `u` in any case: how `Bearer`, `home` and `Users` begin.
+    pub(crate) initial: u64,
 }
 
 impl Masks {
     /// No byte is of any kind: what lies before and after a text.
     pub(crate) const NONE: Masks = Masks {
         digit: 0,
-        alpha: 0,
         word: 0,
         dash: 0,
         gap: 0,
         dot: 0,
-        at: 0,
         colon: 0,
-        equals: 0,
         slash: 0,
-        home: 0,
-        open: 0,
         zero: 0,
-        b: 0,
+        mark: 0,
+        initial: 0,
     };
 
     /// The masks of the up to 64 bytes at `offset`, in as many lanes as there are bytes for.
@@ -97,21 +85,19 @@ impl Masks {
         let alpha = within(lower, b'a', 25);
         let dash = is(b'-');
         let dot = is(b'.');
+        let mark = is(b'@') | is(b'%') | is(b'+') | is(b'(') | within(bytes, b'=', 1);
+        let initial = lower_is(b'b') | lower_is(b'h') | lower_is(b'u');
         let put = |mask: &mut u64, lane: u8x16| *mask |= u64::from(lane.to_bitmask()) << shift;
         put(&mut self.digit, digit);
-        put(&mut self.alpha, alpha);
         put(&mut self.word, digit | alpha | dash | is(b'_'));
         put(&mut self.dash, dash);
         put(&mut self.dot, dot);
         put(&mut self.gap, dash | dot | is(b' '));
-        put(&mut self.at, is(b'@') | is(b'%'));
         put(&mut self.colon, is(b':'));
-        put(&mut self.equals, within(bytes, b'=', 1));
         put(&mut self.slash, is(b'/') | is(b'\\'));
-        put(&mut self.home, lower_is(b'h') | lower_is(b'u'));
-        put(&mut self.open, is(b'+') | is(b'('));
         put(&mut self.zero, is(b'0'));
-        put(&mut self.b, lower_is(b'b'));
+        put(&mut self.mark, mark);
+        put(&mut self.initial, initial);
     }
 }
 
@@ -171,19 +157,15 @@ mod tests {
             let masks = Masks::at(&text, offset);
             let is = |kind: fn(u8) -> bool| slowly(&text, offset, kind);
             prop_assert_eq!(masks.digit, is(|byte| byte.is_ascii_digit()));
-            prop_assert_eq!(masks.alpha, is(|byte| byte.is_ascii_alphabetic()));
             prop_assert_eq!(masks.word, is(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
             prop_assert_eq!(masks.dash, is(|byte| byte == b'-'));
             prop_assert_eq!(masks.gap, is(|byte| b"-. ".contains(&byte)));
             prop_assert_eq!(masks.dot, is(|byte| byte == b'.'));
-            prop_assert_eq!(masks.at, is(|byte| b"@%".contains(&byte)));
             prop_assert_eq!(masks.colon, is(|byte| byte == b':'));
-            prop_assert_eq!(masks.equals, is(|byte| b"=>".contains(&byte)));
             prop_assert_eq!(masks.slash, is(|byte| b"/\\".contains(&byte)));
-            prop_assert_eq!(masks.home, is(|byte| b"hHuU".contains(&byte)));
-            prop_assert_eq!(masks.open, is(|byte| b"+(".contains(&byte)));
             prop_assert_eq!(masks.zero, is(|byte| byte == b'0'));
-            prop_assert_eq!(masks.b, is(|byte| b"bB".contains(&byte)));
+            prop_assert_eq!(masks.mark, is(|byte| b"@%=>+(".contains(&byte)));
+            prop_assert_eq!(masks.initial, is(|byte| b"bBhHuU".contains(&byte)));
         }
     }
 }

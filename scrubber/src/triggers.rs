@@ -52,15 +52,15 @@ impl Wide {
 /// The positions for each family of detectors.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Triggers {
-    /// An at sign, or the percent sign that may spell one.
-    pub(crate) at: u64,
-    /// The mark between a name and a value.
-    pub(crate) pair: u64,
+    /// A mark that is worth a look by itself: `@`, `%`, `=`, `>`, `+` or `(`.
+    pub(crate) mark: u64,
+    /// A colon that may stand between a name and a value.
+    pub(crate) colon: u64,
     /// The first dash of a flag.
     pub(crate) flag: u64,
     /// The start of a run of word bytes that is long enough for a token.
     pub(crate) token: u64,
-    /// A `b` that starts a word.
+    /// A `b` (`h`, `u`) that starts a word.
     pub(crate) scheme: u64,
     /// The first of five dashes.
     pub(crate) dashes: u64,
@@ -85,32 +85,32 @@ impl Triggers {
         let wide = |mask: fn(&Masks) -> u64| Wide::new(mask(this), mask(next), mask(previous));
         let word = wide(|masks| masks.word);
         let digit = wide(|masks| masks.digit);
-        let alpha = wide(|masks| masks.alpha);
         let dash = wide(|masks| masks.dash);
         let colon = wide(|masks| masks.colon);
         let dot = wide(|masks| masks.dot);
-        let word_start = word.this & !word.behind();
-        let home = this.slash & wide(|masks| masks.home).ahead(1);
+        let word_start = this.word & !word.behind();
+        let letter = Wide::new(this.word & !this.digit, next.word & !next.digit, 0);
+        let two_dashes = dash.this & dash.ahead(1) & !word.behind();
         let mut triggers = Triggers {
-            at: this.at,
-            pair: this.colon & !digit.behind() | this.equals,
-            flag: dash.this & dash.ahead(1) & alpha.ahead(2) & !word.behind(),
+            mark: this.mark,
+            colon: this.colon & !digit.behind(),
+            flag: two_dashes & letter.ahead(2) & !dash.ahead(2),
             token: word.runs(16) & word_start,
-            scheme: this.b & word_start,
+            scheme: this.initial & word_start,
             dashes: dash.this
                 & !dash.behind()
                 & dash.ahead(1)
                 & dash.ahead(2)
                 & dash.ahead(3)
                 & dash.ahead(4),
-            home,
+            home: this.slash & wide(|masks| masks.initial).ahead(1),
             mac: equidistant(colon, 3, 5) | equidistant(dash, 3, 5) | equidistant(dot, 5, 2),
             digits: 0,
-            iban: word_start & alpha.this & alpha.ahead(1) & digit.ahead(2) & digit.ahead(3),
+            iban: word_start & letter.this & letter.ahead(1) & digit.ahead(2) & digit.ahead(3),
             ipv4: 0,
             ipv6: 0,
         };
-        if digit.this | this.open != 0 {
+        if digit.this != 0 {
             triggers.digits = digits(previous, this, next);
         }
         if active.contains(Class::Ipv4) {
@@ -127,8 +127,8 @@ impl Triggers {
     /// Whether there is none.
     #[inline(always)]
     pub(crate) const fn is_empty(&self) -> bool {
-        self.at
-            | self.pair
+        self.mark
+            | self.colon
             | self.flag
             | self.token
             | self.scheme
@@ -156,8 +156,7 @@ const fn equidistant(mask: Wide, distance: u32, count: u32) -> u64 {
 }
 
 /// Where digits start that look like one of the numbers: nine or more in a row; groups of 3-2-4,
-/// of 3-3-4, of 4 and at least 3; after `+` or in parentheses; or after a leading zero that belongs
-/// to no time or date.
+/// of 3-3-4, of 4 and at least 3; or a leading zero that belongs to no time or date.
 #[inline(always)]
 fn digits(previous: &Masks, this: &Masks, next: &Masks) -> u64 {
     let digit = Wide::new(this.digit, next.digit, previous.digit);
@@ -181,21 +180,14 @@ fn digits(previous: &Masks, this: &Masks, next: &Masks) -> u64 {
         & digit.ahead(10);
     let fours =
         three & digit.ahead(3) & gap.ahead(4) & digit.ahead(5) & digit.ahead(6) & digit.ahead(7);
-    let dated = gap_without_space(previous, this);
+    let dated = behind_date_mark(previous, this);
     let zero = this.zero & digit.ahead(1) & !colon.behind() & !colon.ahead(2) & !dated;
-    let open = this.open & digit.ahead(1) & digit.ahead(2) & digit.ahead(3);
-    start & (nine | ssn | american | fours | zero) | open | this.open & plus_ahead(digit)
-}
-
-/// After `+` a short country code may be followed by a mark.
-#[inline(always)]
-const fn plus_ahead(digit: Wide) -> u64 {
-    digit.ahead(1)
+    start & (nine | ssn | american | fours | zero)
 }
 
 /// Behind `-`, `.` or `/`: inside a date, a version or a path.
 #[inline(always)]
-const fn gap_without_space(previous: &Masks, this: &Masks) -> u64 {
+const fn behind_date_mark(previous: &Masks, this: &Masks) -> u64 {
     let marks = this.dash | this.dot | this.slash;
     let before = (previous.dash | previous.dot | previous.slash) >> 63;
     marks << 1 | before

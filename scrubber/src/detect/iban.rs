@@ -128,7 +128,8 @@ pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
     let account = account.get(..*length)?;
     let upper = account.iter().any(u8::is_ascii_uppercase);
     let lower = account.iter().any(u8::is_ascii_lowercase);
-    let right = !is_word(at(text, position)) && !(upper && lower) && remainder(account) == 1;
+    let one_case = !upper || !lower;
+    let right = one_case && !is_word(at(text, position)) && remainder(account) == 1;
     right.then(|| Span::new(Class::Iban, start, position))
 }
 

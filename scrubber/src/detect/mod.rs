@@ -83,11 +83,11 @@ fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans
         active: scene.active,
         spans,
     };
-    each.of(triggers.pair, |position| pair::at_mark(scene, position));
+    each.of(triggers.mark, |position| mark(scene, position));
+    each.of(triggers.colon, |position| pair::at_mark(scene, position));
     each.of(triggers.digits, |position| number(scene, position));
     each.of(triggers.token, |position| token::in_run(bytes, position));
     each.of(triggers.scheme, |position| token::scheme(bytes, position));
-    each.of(triggers.at, |position| email::at_sign(text, position));
     each.of(triggers.flag, |position| pair::at_flag(scene, position));
     each.of(triggers.dashes, |position| {
         token::private_key(text, position)
@@ -97,6 +97,19 @@ fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans
     each.of(triggers.iban, |position| iban::starting(bytes, position));
     each.of(triggers.ipv4, |position| address::ipv4(text, position));
     each.of(triggers.ipv6, |position| address::ipv6(text, position));
+}
+
+/// What a mark that is worth a look by itself belongs to.
+fn mark(scene: &Scene<'_>, position: usize) -> Option<Span> {
+    let bytes = scene.text.as_bytes();
+    match bytes::at(bytes, position) {
+        b'@' | b'%' => email::at_sign(scene.text, position),
+        b'=' | b'>' => pair::at_mark(scene, position),
+        _ if bytes::at(bytes, position + 1).is_ascii_digit() => {
+            phone::starting(bytes, position, scene.kind == KeyKind::Phone)
+        }
+        _ => None,
+    }
 }
 
 /// The number that starts at a trigger for digits: whichever class is surest of it.

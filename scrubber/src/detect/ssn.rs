@@ -26,6 +26,9 @@ static CONTEXT: Context = Context::new(&[
 /// The number that starts at `start`, which is the start of a run of digits. `known` says that
 /// the field is one for such numbers.
 pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
+    if !starts_free(text, start) {
+        return None;
+    }
     let groups = Groups::read(text, start, |mark| matches!(mark, b' ' | b'-'));
     let mut lengths = groups.lengths();
     let shape = (
@@ -41,7 +44,7 @@ pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
         _ => return None,
     };
     let (end, digits) = groups.ends().next_back()?;
-    if groups.has_mixed_marks() || !is_given_out(digits) || !stands_free(text, start, end) {
+    if groups.has_mixed_marks() || !is_given_out(digits) || !ends_free(text, end) {
         return None;
     }
     let right = divided || known || is_spoken_of(text, start, end);
@@ -57,20 +60,22 @@ fn is_given_out(digits: &[u8]) -> bool {
     digits.len() == 9 && area != 0 && area != 666 && area < 900 && group != 0 && serial != 0
 }
 
-fn stands_free(text: &[u8], start: usize, end: usize) -> bool {
+fn starts_free(text: &[u8], start: usize) -> bool {
     let (last, earlier) = (before(text, start), before(text, start.wrapping_sub(1)));
-    let free_before = match last {
+    match last {
         b' ' | b'.' | b'/' | b':' => !earlier.is_ascii_digit(),
         b'-' => !is_word(earlier) || earlier.is_ascii_alphabetic(),
         b'*' | b'+' => false,
         _ => !is_word(last),
-    };
+    }
+}
+
+fn ends_free(text: &[u8], end: usize) -> bool {
     let (next, later) = (at(text, end), at(text, end + 1));
-    let free_after = match next {
+    match next {
         b'-' | b'.' | b'/' | b':' => !is_word(later),
         _ => !is_word(next),
-    };
-    free_before && free_after
+    }
 }
 
 fn is_spoken_of(text: &[u8], start: usize, end: usize) -> bool {
