@@ -509,6 +509,12 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def handle_expect_100(self):
+        self.send_response_only(100)
+        self.end_headers()
+        self.wfile.flush()  # the client waits for this line before it sends its body
+        return True
+
     # Verbs.
 
     def do_GET(self):
