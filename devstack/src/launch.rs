@@ -26,7 +26,8 @@ pub(crate) struct Launch<'a> {
 impl Launch<'_> {
     /// Prepares the directory and starts the engine.
     pub(crate) fn start(&self) -> Result<Child, Error> {
-        self.prepare().doing(|| format!("cannot prepare {}", self.data.display()))?;
+        self.prepare()
+            .doing(|| format!("cannot prepare {}", self.data.display()))?;
         let program: Vec<String> = match self.engine {
             Engine::Redis => redis(self.port),
             Engine::Clickhouse => clickhouse(self.port),
@@ -41,11 +42,27 @@ impl Launch<'_> {
     /// A command inside the engine root, in a session of its own: Ctrl-C does not reach it.
     fn inside(&self, follow: bool) -> Command {
         let mut command = Command::new("setsid");
-        command.args(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c"]);
+        command.args([
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "--",
+            "sh",
+            "-c",
+        ]);
         command.args([include_str!("../scripts/enter.sh"), "enter"]);
-        command.arg(self.root.path()).arg(self.data).arg(if follow { "yes" } else { "no" });
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("HOME", "/srv");
+        command
+            .arg(self.root.path())
+            .arg(self.data)
+            .arg(if follow { "yes" } else { "no" });
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("HOME", "/srv");
         command
     }
 
@@ -56,14 +73,20 @@ impl Launch<'_> {
             Engine::Redis => fs::create_dir_all(self.data.join("data"))?,
             Engine::Clickhouse => {
                 fs::create_dir_all(self.data.join("data"))?;
-                fs::write(self.data.join("front.py"), include_str!("../clickhouse_front.py"))?;
+                fs::write(
+                    self.data.join("front.py"),
+                    include_str!("../clickhouse_front.py"),
+                )?;
                 fs::write(self.data.join("config.xml"), CLICKHOUSE_CONFIG)?;
             }
             Engine::Postgres => {
                 if fresh {
                     self.copy_cluster()?;
                 }
-                fs::write(self.data.join("data/postgresql.conf"), postgres_config(self.port))?;
+                fs::write(
+                    self.data.join("data/postgresql.conf"),
+                    postgres_config(self.port),
+                )?;
             }
         }
         let (user, group) = account(self.root)?;
@@ -81,7 +104,12 @@ impl Launch<'_> {
         let copy = self.data.join("copying");
         let _none = fs::remove_dir_all(&copy);
         let template = self.root.path().join("opt/cluster");
-        succeed(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(&copy))?;
+        succeed(
+            Command::new("cp")
+                .args(["-a", "--reflink=auto"])
+                .arg(template)
+                .arg(&copy),
+        )?;
         fs::rename(copy, self.data.join("data"))
     }
 
@@ -103,7 +131,9 @@ fn succeed(command: &mut Command) -> std::io::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+    Err(std::io::Error::other(
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
 }
 
 /// User and group of the account that the installation made for the engines.
@@ -117,7 +147,9 @@ fn account(root: &Root) -> std::io::Result<(u32, u32)> {
         .filter_map(|field| field.parse().ok());
     match (fields.next(), fields.next()) {
         (Some(user), Some(group)) => Ok((user, group)),
-        _ => Err(std::io::Error::other("the engine root has no account for the engines")),
+        _ => Err(std::io::Error::other(
+            "the engine root has no account for the engines",
+        )),
     }
 }
 
@@ -127,9 +159,23 @@ const POSTGRES: &str = "/usr/lib/postgresql/17/bin/postgres";
 fn redis(port: u16) -> Vec<String> {
     let port = port.to_string();
     let arguments = [
-        "/usr/bin/redis-server", "--port", &port, "--bind", "127.0.0.1", "--dir", "/srv/data",
-        "--appendonly", "yes", "--appendfsync", "always", "--save", "",
-        "--maxmemory", "1gb", "--maxmemory-policy", "noeviction",
+        "/usr/bin/redis-server",
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        "/srv/data",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--save",
+        "",
+        "--maxmemory",
+        "1gb",
+        "--maxmemory-policy",
+        "noeviction",
     ];
     arguments.map(str::to_owned).to_vec()
 }
@@ -137,8 +183,15 @@ fn redis(port: u16) -> Vec<String> {
 fn clickhouse(port: u16) -> Vec<String> {
     let port = port.to_string();
     let arguments = [
-        "/opt/chdb/bin/python", "-u", "/srv/front.py", "--data", "/srv/data",
-        "--config", "/srv/config.xml", "--port", &port,
+        "/opt/chdb/bin/python",
+        "-u",
+        "/srv/front.py",
+        "--data",
+        "/srv/data",
+        "--config",
+        "/srv/config.xml",
+        "--port",
+        &port,
     ];
     arguments.map(str::to_owned).to_vec()
 }

@@ -11,12 +11,15 @@ pub mod error;
 pub mod engine;
 pub mod place;
 mod process;
+mod host;
 pub mod install;
 mod health;
 mod launch;
+pub mod options;
 pub mod stack;
 pub mod migrate;
 
 pub use engine::Engine;
 pub use error::Error;
-pub use stack::{Options, Ports, Stack};
+pub use options::{Options, Ports};
+pub use stack::Stack;

@@ -3,15 +3,18 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use millrace_devstack::{Engine, Options, Ports, Stack, install, migrate, place};
 
 #[derive(Parser)]
-#[command(about = "Starts Redis, ClickHouse and PostgreSQL with TimescaleDB without Docker", version)]
+#[command(
+    about = "Starts Redis, ClickHouse and PostgreSQL with TimescaleDB without Docker",
+    version
+)]
 struct Arguments {
     /// Directory that holds clickhouse-init and timescale-init [default: the workspace]
     #[arg(long, global = true)]
@@ -56,7 +59,9 @@ struct Kept {
 
 impl Kept {
     fn directory(&self) -> PathBuf {
-        self.data.clone().unwrap_or_else(|| place::state().join(&self.name))
+        self.data
+            .clone()
+            .unwrap_or_else(|| place::state().join(&self.name))
     }
 }
 
@@ -151,7 +156,8 @@ fn show(stack: &Stack) {
 }
 
 fn migrated(kept: &Kept, schema: &Path) -> anyhow::Result<()> {
-    let given = |engine: Engine| std::env::var_os(engine.setting()).and_then(|url| url.into_string().ok());
+    let given =
+        |engine: Engine| std::env::var_os(engine.setting()).and_then(|url| url.into_string().ok());
     let urls = match (given(Engine::Clickhouse), given(Engine::Postgres)) {
         (Some(clickhouse), Some(postgres)) => (clickhouse, postgres),
         _ => {
@@ -163,7 +169,10 @@ fn migrated(kept: &Kept, schema: &Path) -> anyhow::Result<()> {
     for file in &applied {
         say(&format!("applied {file}"));
     }
-    say(&format!("{} file(s) applied, the schema is current", applied.len()));
+    say(&format!(
+        "{} file(s) applied, the schema is current",
+        applied.len()
+    ));
     Ok(())
 }
 
@@ -173,9 +182,16 @@ fn exec(command: &[String], schema: PathBuf) -> anyhow::Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command")?;
     let child = Arc::new(AtomicI32::new(0));
     pass_signals_on(&child)?;
-    let options = Options { name: "exec".to_owned(), schema: Some(schema), ..Options::default() };
+    let options = Options {
+        name: "exec".to_owned(),
+        schema: Some(schema),
+        ..Options::default()
+    };
     let mut stack = Stack::start(&options)?;
-    let started = Command::new(program).args(arguments).envs(stack.settings()).spawn();
+    let started = Command::new(program)
+        .args(arguments)
+        .envs(stack.settings())
+        .spawn();
     let mut process = started.with_context(|| format!("cannot start {program}"))?;
     child.store(i32::try_from(process.id())?, Ordering::SeqCst);
     let status = process.wait()?;
@@ -183,9 +199,15 @@ fn exec(command: &[String], schema: PathBuf) -> anyhow::Result<ExitCode> {
     if status.success() {
         stack.forget_logs();
     } else {
-        say(&format!("the engines' logs are in {}", stack.logs().display()));
+        say(&format!(
+            "the engines' logs are in {}",
+            stack.logs().display()
+        ));
     }
-    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    let code = status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
@@ -193,13 +215,16 @@ fn exec(command: &[String], schema: PathBuf) -> anyhow::Result<ExitCode> {
 /// by itself. Before the command runs they end devstack, and the janitor removes the instance.
 fn pass_signals_on(child: &Arc<AtomicI32>) -> anyhow::Result<()> {
     let child = Arc::clone(child);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
+            let (Ok(mut interrupt), Ok(mut terminate)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) else {
                 return;
             };
             loop {

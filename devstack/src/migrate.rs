@@ -16,8 +16,14 @@ use crate::error::Doing;
 
 /// The files of both engines.
 const FOLDERS: [Folder; 2] = [
-    Folder { name: "timescale-init", store: Store::Postgres },
-    Folder { name: "clickhouse-init", store: Store::Clickhouse },
+    Folder {
+        name: "timescale-init",
+        store: Store::Postgres,
+    },
+    Folder {
+        name: "clickhouse-init",
+        store: Store::Clickhouse,
+    },
 ];
 /// A statement that makes tables takes milliseconds; a busy machine takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,7 +65,11 @@ impl File {
 }
 
 /// Applies what is not applied yet. Returns the names of the files that were applied now.
-pub fn apply(clickhouse_url: &str, postgres_url: &str, workspace: &Path) -> Result<Vec<String>, Error> {
+pub fn apply(
+    clickhouse_url: &str,
+    postgres_url: &str,
+    workspace: &Path,
+) -> Result<Vec<String>, Error> {
     let files = files(workspace)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -68,7 +78,8 @@ pub fn apply(clickhouse_url: &str, postgres_url: &str, workspace: &Path) -> Resu
     // Callers may be in a runtime of their own, in which another cannot run on the same thread.
     std::thread::scope(|scope| {
         let work = scope.spawn(|| runtime.block_on(migrated(&files, clickhouse_url, postgres_url)));
-        work.join().unwrap_or_else(|_| Err(Error::State("the migration panicked".to_owned())))
+        work.join()
+            .unwrap_or_else(|_| Err(Error::State("the migration panicked".to_owned())))
     })
 }
 
@@ -76,29 +87,46 @@ fn files(workspace: &Path) -> Result<Vec<File>, Error> {
     let mut files = Vec::new();
     for folder in FOLDERS {
         let path = workspace.join(folder.name);
-        let Ok(entries) = fs::read_dir(&path) else { continue };
+        let Ok(entries) = fs::read_dir(&path) else {
+            continue;
+        };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| name.ends_with(".sql"))
             .collect();
         names.sort();
         for file in names {
-            let text = fs::read_to_string(path.join(&file)).doing(|| format!("cannot read {file}"))?;
+            let text =
+                fs::read_to_string(path.join(&file)).doing(|| format!("cannot read {file}"))?;
             let checksum = hex::encode(Sha256::digest(&text));
-            files.push(File { name: file, text, checksum, store: folder.store });
+            files.push(File {
+                name: file,
+                text,
+                checksum,
+                store: folder.store,
+            });
         }
     }
     Ok(files)
 }
 
-async fn migrated(files: &[File], clickhouse_url: &str, postgres_url: &str) -> Result<Vec<String>, Error> {
-    let refused = |file: &str, why: String| Error::Migrate { file: file.to_owned(), why };
+async fn migrated(
+    files: &[File],
+    clickhouse_url: &str,
+    postgres_url: &str,
+) -> Result<Vec<String>, Error> {
+    let refused = |file: &str, why: String| Error::Migrate {
+        file: file.to_owned(),
+        why,
+    };
     let connected = tokio_postgres::connect(postgres_url, NoTls).await;
     let (postgres, connection) = connected.map_err(|error| refused("postgres", told(&error)))?;
     tokio::spawn(connection);
     let http = Client::builder().timeout(PATIENCE).build();
     let http = http.map_err(|error| refused("clickhouse", error.to_string()))?;
-    let locked = postgres.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await;
+    let locked = postgres
+        .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
+        .await;
     locked.map_err(|error| refused("postgres", told(&error)))?;
     let mut applied = Vec::new();
     for file in files {
@@ -106,11 +134,16 @@ async fn migrated(files: &[File], clickhouse_url: &str, postgres_url: &str) -> R
             continue;
         }
         match file.store {
-            Store::Postgres => postgres.batch_execute(&file.text).await.map_err(|error| told(&error)),
+            Store::Postgres => postgres
+                .batch_execute(&file.text)
+                .await
+                .map_err(|error| told(&error)),
             Store::Clickhouse => statements_over_http(&http, clickhouse_url, &file.text).await,
         }
         .map_err(|why| refused(&file.path(), why))?;
-        record(&postgres, file).await.map_err(|error| refused(&file.path(), told(&error)))?;
+        record(&postgres, file)
+            .await
+            .map_err(|error| refused(&file.path(), told(&error)))?;
         applied.push(file.path());
     }
     Ok(applied)
@@ -127,10 +160,16 @@ async fn recorded(postgres: &tokio_postgres::Client, file: &File) -> bool {
     matches!(known, Ok(Some(_)))
 }
 
-async fn record(postgres: &tokio_postgres::Client, file: &File) -> Result<(), tokio_postgres::Error> {
+async fn record(
+    postgres: &tokio_postgres::Client,
+    file: &File,
+) -> Result<(), tokio_postgres::Error> {
     let statement = "INSERT INTO schema_migration (store, name, sha256) VALUES ($1, $2, $3) \
         ON CONFLICT (store, name) DO UPDATE SET sha256 = excluded.sha256, applied_at = now()";
-    postgres.execute(statement, &[&file.store.name(), &file.name, &file.checksum]).await.map(|_| ())
+    postgres
+        .execute(statement, &[&file.store.name(), &file.name, &file.checksum])
+        .await
+        .map(|_| ())
 }
 
 async fn statements_over_http(http: &Client, url: &str, text: &str) -> Result<(), String> {
@@ -161,7 +200,9 @@ fn statements(text: &str) -> Vec<String> {
         if code.trim_start().starts_with("--") {
             continue;
         }
-        let (part, ends) = code.strip_suffix(';').map_or((code, false), |part| (part, true));
+        let (part, ends) = code
+            .strip_suffix(';')
+            .map_or((code, false), |part| (part, true));
         if let Some(last) = statements.last_mut() {
             last.push_str(part);
             last.push('\n');
@@ -177,7 +218,10 @@ fn statements(text: &str) -> Vec<String> {
 /// A PostgreSQL error with the server's own words.
 fn told(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(answer) => format!("{answer} {}", answer.detail().or(answer.hint()).unwrap_or_default()),
+        Some(answer) => format!(
+            "{answer} {}",
+            answer.detail().or(answer.hint()).unwrap_or_default()
+        ),
         None => error.to_string(),
     }
 }

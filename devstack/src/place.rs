@@ -12,7 +12,9 @@ pub fn workspace() -> PathBuf {
 
 /// `target/millrace`: data, logs and `run.json` of instances.
 pub fn state() -> PathBuf {
-    text("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from).join("millrace")
+    text("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from)
+        .join("millrace")
 }
 
 /// The directory the engines are installed in: `MILLRACE_ENGINES_DIR`, or the user's cache.
@@ -22,10 +24,14 @@ pub fn engines() -> PathBuf {
     }
     let cache = text("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(text("HOME").unwrap_or_else(|| "/root".to_owned()));
-    cache.unwrap_or_else(|| home().join(".cache")).join("millrace/engines")
+    cache
+        .unwrap_or_else(|| home().join(".cache"))
+        .join("millrace/engines")
 }
 
 /// An environment variable that is set to something.
 pub(crate) fn text(name: &str) -> Option<String> {
-    env::var_os(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+    env::var_os(name)
+        .and_then(|value| value.into_string().ok())
+        .filter(|value| !value.is_empty())
 }

@@ -118,7 +118,10 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
 /// Standard output and error of `command` into `log`, which is appended to.
 pub(crate) fn logged(command: &mut Command, log: &Path) -> io::Result<()> {
     let file = File::options().create(true).append(true).open(log)?;
-    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
     Ok(())
 }
 
@@ -130,5 +133,9 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = text.unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let skip = lines.len().saturating_sub(LINES);
-    lines.into_iter().skip(skip).map(|line| format!("    {line}\n")).collect()
+    lines
+        .into_iter()
+        .skip(skip)
+        .map(|line| format!("    {line}\n"))
+        .collect()
 }

@@ -17,7 +17,7 @@ use crate::health::{free_port, serves};
 use crate::install::{self, Root};
 use crate::launch::Launch;
 use crate::process::{Running, tail, until};
-use crate::{Engine, Error, migrate, place};
+use crate::{Engine, Error, Options, migrate, place};
 
 /// A cold engine on a busy small machine; recovery after a kill included.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -25,58 +25,6 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 /// The file that says what runs in a kept directory.
 const STATE: &str = "instance.json";
-
-/// How an instance is started.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Names its logs, and its data when thrown away.
-    pub name: String,
-    /// Directory of a kept instance; none for one that is thrown away.
-    pub keep: Option<PathBuf>,
-    /// Ports wished for; others are taken when they are in use.
-    pub ports: Ports,
-    /// Leave engines alone whose address is in the environment.
-    pub environment: bool,
-    /// Directory whose init folders are applied; none to apply nothing.
-    pub schema: Option<PathBuf>,
-    /// Where progress lines go.
-    pub say: fn(&str),
-}
-
-impl Default for Options {
-    /// A throw-away instance on free ports, with all tables, beside addresses of the environment.
-    fn default() -> Self {
-        Options {
-            name: "test".to_owned(),
-            keep: None,
-            ports: Ports::default(),
-            environment: true,
-            schema: Some(place::workspace()),
-            say: |line| eprintln!("devstack: {line}"),
-        }
-    }
-}
-
-/// The ports wished for, if any.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ports {
-    /// Redis.
-    pub redis: Option<u16>,
-    /// ClickHouse's HTTP interface.
-    pub clickhouse: Option<u16>,
-    /// PostgreSQL.
-    pub postgres: Option<u16>,
-}
-
-impl Ports {
-    fn of(self, engine: Engine) -> Option<u16> {
-        match engine {
-            Engine::Redis => self.redis,
-            Engine::Clickhouse => self.clickhouse,
-            Engine::Postgres => self.postgres,
-        }
-    }
-}
 
 /// What is remembered of an engine between processes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,8 +72,16 @@ impl Stack {
         if let Some(schema) = &options.schema {
             migrate::apply(&stack.clickhouse_url(), &stack.postgres_url(), schema)?;
         }
-        let running: Vec<&str> = stack.slots.iter().map(|slot| locked(slot).record.engine.name()).collect();
-        (options.say)(&format!("{} up in {} ms", running.join(", "), began.elapsed().as_millis()));
+        let running: Vec<&str> = stack
+            .slots
+            .iter()
+            .map(|slot| locked(slot).record.engine.name())
+            .collect();
+        (options.say)(&format!(
+            "{} up in {} ms",
+            running.join(", "),
+            began.elapsed().as_millis()
+        ));
         Ok(stack)
     }
 
@@ -133,7 +89,10 @@ impl Stack {
     pub fn attach(directory: &Path) -> Result<Stack, Error> {
         let records = recorded(directory);
         if records.is_empty() {
-            return Err(Error::State(format!("no instance in {}", directory.display())));
+            return Err(Error::State(format!(
+                "no instance in {}",
+                directory.display()
+            )));
         }
         Ok(Stack {
             directory: directory.to_owned(),
@@ -150,16 +109,24 @@ impl Stack {
         let unique = hex::encode(random::<4>()?);
         let directory = match &options.keep {
             Some(directory) => directory.clone(),
-            None => place::state().join("instances").join(format!("{}-{unique}", options.name)),
+            None => place::state()
+                .join("instances")
+                .join(format!("{}-{unique}", options.name)),
         };
         let logs = match &options.keep {
             Some(directory) => directory.join("logs"),
-            None => place::state().join("logs").join(format!("{}-{unique}", options.name)),
+            None => place::state()
+                .join("logs")
+                .join(format!("{}-{unique}", options.name)),
         };
         for path in [&directory, &logs] {
             fs::create_dir_all(path).doing(|| format!("cannot create {}", path.display()))?;
         }
-        let janitor = if options.keep.is_none() { Some(janitor(&directory)?) } else { None };
+        let janitor = if options.keep.is_none() {
+            Some(janitor(&directory)?)
+        } else {
+            None
+        };
         let mut given = Vec::new();
         let mut records = recorded(&directory);
         for engine in Engine::ALL {
@@ -167,12 +134,26 @@ impl Stack {
                 records.retain(|record| record.engine != engine);
                 given.push((engine, url));
             } else if !records.iter().any(|record| record.engine == engine) {
-                let port = free_port(options.ports.of(engine)).doing(|| "cannot find a port".to_owned())?;
-                records.push(Record { engine, port, password: hex::encode(random::<16>()?), process: None });
+                let port = free_port(options.ports.of(engine))
+                    .doing(|| "cannot find a port".to_owned())?;
+                records.push(Record {
+                    engine,
+                    port,
+                    password: hex::encode(random::<16>()?),
+                    process: None,
+                });
             }
         }
         let kept = options.keep.is_some();
-        Ok(Stack { directory, logs, kept, given, slots: slots(records), root: None, janitor })
+        Ok(Stack {
+            directory,
+            logs,
+            kept,
+            given,
+            slots: slots(records),
+            root: None,
+            janitor,
+        })
     }
 
     /// Address of Redis.
@@ -195,13 +176,17 @@ impl Stack {
         let given = self.given.iter().find(|(which, _)| *which == engine);
         given.map(|(_, url)| url.clone()).unwrap_or_else(|| {
             let record = self.slot(engine).map(|slot| locked(slot).record.clone());
-            record.map(|record| engine.url(record.port, &record.password)).unwrap_or_default()
+            record
+                .map(|record| engine.url(record.port, &record.password))
+                .unwrap_or_default()
         })
     }
 
     /// The settings that make a process use this instance.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
-        Engine::ALL.map(|engine| (engine.setting(), self.url(engine))).to_vec()
+        Engine::ALL
+            .map(|engine| (engine.setting(), self.url(engine)))
+            .to_vec()
     }
 
     /// The directory of its logs.
@@ -220,7 +205,11 @@ impl Stack {
     /// Process id of an engine that runs.
     pub fn pid(&self, engine: Engine) -> Option<i32> {
         let slot = self.slot(engine).ok()?;
-        locked(slot).record.process.filter(|process| process.alive()).map(Running::pid)
+        locked(slot)
+            .record
+            .process
+            .filter(|process| process.alive())
+            .map(Running::pid)
     }
 
     /// Ends an engine at once, as a crash would (`kill -9`), and waits until it is gone.
@@ -296,7 +285,10 @@ impl Stack {
     }
 
     fn slot(&self, engine: Engine) -> Result<&Mutex<Slot>, Error> {
-        let found = self.slots.iter().find(|slot| locked(slot).record.engine == engine);
+        let found = self
+            .slots
+            .iter()
+            .find(|slot| locked(slot).record.engine == engine);
         found.ok_or(Error::External(engine))
     }
 
@@ -345,9 +337,18 @@ impl Stack {
         if up && !ended(slot) {
             return Ok(());
         }
-        let why = if ended(slot) { "it ended" } else { "it does not answer" };
+        let why = if ended(slot) {
+            "it ended"
+        } else {
+            "it does not answer"
+        };
         let log = self.log(engine);
-        Err(Error::Start { engine, why: why.to_owned(), tail: tail(&log), log })
+        Err(Error::Start {
+            engine,
+            why: why.to_owned(),
+            tail: tail(&log),
+            log,
+        })
     }
 
     /// Writes down what runs, for other processes (kept instances only).
@@ -355,7 +356,11 @@ impl Stack {
         if !self.kept {
             return Ok(());
         }
-        let records: Vec<Record> = self.slots.iter().map(|slot| locked(slot).record.clone()).collect();
+        let records: Vec<Record> = self
+            .slots
+            .iter()
+            .map(|slot| locked(slot).record.clone())
+            .collect();
         let text = serde_json::to_vec_pretty(&records).map_err(std::io::Error::other);
         let path = self.directory.join(STATE);
         let new = self.directory.join("instance.json.new");
@@ -390,7 +395,15 @@ fn reap(slot: &mut Slot) {
 }
 
 fn slots(records: Vec<Record>) -> Vec<Mutex<Slot>> {
-    records.into_iter().map(|record| Mutex::new(Slot { record, child: None })).collect()
+    records
+        .into_iter()
+        .map(|record| {
+            Mutex::new(Slot {
+                record,
+                child: None,
+            })
+        })
+        .collect()
 }
 
 /// A test that panicked with the lock held leaves nothing half-done here.
@@ -405,9 +418,17 @@ fn recorded(directory: &Path) -> Vec<Record> {
 
 fn janitor(directory: &Path) -> Result<Child, Error> {
     let mut command = Command::new("setsid");
-    command.args(["sh", "-c", include_str!("../scripts/janitor.sh"), "janitor"]).arg(directory);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    command.spawn().doing(|| "cannot start the janitor".to_owned())
+    command
+        .args(["sh", "-c", include_str!("../scripts/janitor.sh"), "janitor"])
+        .arg(directory);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/");
+    command
+        .spawn()
+        .doing(|| "cannot start the janitor".to_owned())
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {

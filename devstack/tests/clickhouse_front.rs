@@ -1,12 +1,18 @@
 //! The ClickHouse front, spoken to by the `clickhouse` crate and by plain HTTP, on the real engine.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test where it stands"
+)]
+
 mod common;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Compression, Row};
-use common::{client, stack, table};
+use common::stack;
 use millrace_devstack::{Engine, Stack};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +26,27 @@ struct Event {
 
 fn event(id: u64) -> Event {
     let attributes = vec![("k'ey\\".to_owned(), "välue\n".to_owned())];
-    Event { id, body: format!("line {id}\t'quoted'"), attributes, ratio: (id % 2 == 0).then_some(0.5) }
+    Event {
+        id,
+        body: format!("line {id}\t'quoted'"),
+        attributes,
+        ratio: id.is_multiple_of(2).then_some(0.5),
+    }
+}
+
+/// A client of the instance's ClickHouse, in the database `default`.
+fn client(stack: &Stack, compression: Compression) -> Client {
+    let url = stack.clickhouse_url();
+    let address = url.split("/?").next().unwrap();
+    Client::default()
+        .with_url(address)
+        .with_compression(compression)
+}
+
+/// A table name no other test uses.
+fn table() -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// One instance for the tests that do not restart it.
@@ -40,7 +66,11 @@ async fn events_table(client: &Client) -> String {
     name
 }
 
-async fn insert(client: &Client, table: &str, ids: std::ops::Range<u64>) -> clickhouse::error::Result<()> {
+async fn insert(
+    client: &Client,
+    table: &str,
+    ids: std::ops::Range<u64>,
+) -> clickhouse::error::Result<()> {
     let mut insert = client.insert::<Event>(table).await?;
     for id in ids {
         insert.write(&event(id)).await?;
@@ -49,7 +79,11 @@ async fn insert(client: &Client, table: &str, ids: std::ops::Range<u64>) -> clic
 }
 
 async fn count(client: &Client, table: &str) -> u64 {
-    client.query(&format!("SELECT count() FROM {table}")).fetch_one().await.unwrap()
+    client
+        .query(&format!("SELECT count() FROM {table}"))
+        .fetch_one()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -101,12 +135,24 @@ async fn parameters_are_bound_with_their_types() {
 }
 
 /// Status, headers (lower-case names) and body of a POST to the front.
-async fn post(parameters: &[(&str, &str)], body: Vec<u8>) -> (u16, reqwest::header::HeaderMap, String) {
+async fn post(
+    parameters: &[(&str, &str)],
+    body: Vec<u8>,
+) -> (u16, reqwest::header::HeaderMap, String) {
     let url = shared().clickhouse_url();
     let address = url.split('?').next().unwrap();
     let url = url::Url::parse_with_params(address, parameters).unwrap();
-    let answer = reqwest::Client::new().post(url).body(body).send().await.unwrap();
-    (answer.status().as_u16(), answer.headers().clone(), answer.text().await.unwrap())
+    let answer = reqwest::Client::new()
+        .post(url)
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    (
+        answer.status().as_u16(),
+        answer.headers().clone(),
+        answer.text().await.unwrap(),
+    )
 }
 
 async fn ask(sql: &str) -> String {
@@ -126,17 +172,35 @@ async fn errors_carry_clickhouse_codes_and_statuses() {
         let (found, headers, body) = post(&[], sql.as_bytes().to_vec()).await;
         assert_eq!(found, status, "{sql}: {body}");
         assert_eq!(headers["x-clickhouse-exception-code"], code, "{sql}");
-        assert!(body.starts_with(&format!("Code: {code}. DB::Exception: ")), "{body}");
+        assert!(
+            body.starts_with(&format!("Code: {code}. DB::Exception: ")),
+            "{body}"
+        );
     }
     let (status, headers, _) = post(&[("compress", "1")], b"SELECT 1".to_vec()).await;
-    assert_eq!((status, headers["x-clickhouse-exception-code"].to_str().unwrap()), (501, "48"));
+    assert_eq!(
+        (
+            status,
+            headers["x-clickhouse-exception-code"].to_str().unwrap()
+        ),
+        (501, "48")
+    );
     let (status, headers, _) = post(&[("no_such_setting", "1")], b"SELECT 1".to_vec()).await;
-    assert_eq!((status, headers["x-clickhouse-exception-code"].to_str().unwrap()), (404, "115"));
+    assert_eq!(
+        (
+            status,
+            headers["x-clickhouse-exception-code"].to_str().unwrap()
+        ),
+        (404, "115")
+    );
 }
 
 #[tokio::test]
 async fn get_only_reads() {
-    let url = format!("{}&query=CREATE%20TABLE%20never%20(a%20Int8)%20ENGINE%3DMemory", shared().clickhouse_url().replace("millrace", "default"));
+    let url = format!(
+        "{}&query=CREATE%20TABLE%20never%20(a%20Int8)%20ENGINE%3DMemory",
+        shared().clickhouse_url().replace("millrace", "default")
+    );
     let answer = reqwest::get(url).await.unwrap();
     assert_eq!(answer.headers()["x-clickhouse-exception-code"], "164");
     assert_eq!(ask("EXISTS TABLE never").await, "0");
@@ -146,11 +210,18 @@ async fn get_only_reads() {
 async fn inserts_say_exactly_how_many_rows_they_wrote() {
     let client = client(shared(), Compression::None);
     let table = events_table(&client).await;
-    let rows: String = (0..1234).map(|id| format!("{id}\tx\t{{}}\t\\N\n")).collect();
+    let rows: String = (0..1234)
+        .map(|id| format!("{id}\tx\t{{}}\t\\N\n"))
+        .collect();
     let statement = format!("INSERT INTO {table} FORMAT TabSeparated");
-    let (status, headers, body) = post(&[("query", &statement), ("query_id", "mine")], rows.into_bytes()).await;
+    let (status, headers, body) = post(
+        &[("query", &statement), ("query_id", "mine")],
+        rows.into_bytes(),
+    )
+    .await;
     assert_eq!((status, body.as_str()), (200, ""));
-    let summary: serde_json::Value = serde_json::from_str(headers["x-clickhouse-summary"].to_str().unwrap()).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(headers["x-clickhouse-summary"].to_str().unwrap()).unwrap();
     assert_eq!(summary["written_rows"], "1234");
     assert_eq!(headers["x-clickhouse-query-id"], "mine");
     assert_eq!(count(&client, &table).await, 1234);
@@ -177,7 +248,9 @@ async fn a_token_is_inserted_once_and_other_tokens_again() {
     let client = client(shared(), Compression::Lz4);
     let table = events_table(&client).await;
     for token in ["logs:1:1", "logs:1:1", "logs:1:2"] {
-        let client = client.clone().with_setting("insert_deduplication_token", token);
+        let client = client
+            .clone()
+            .with_setting("insert_deduplication_token", token);
         insert(&client, &table, 0..10).await.unwrap();
     }
     assert_eq!(count(&client, &table).await, 20);
@@ -186,7 +259,10 @@ async fn a_token_is_inserted_once_and_other_tokens_again() {
 #[tokio::test]
 async fn settings_hold_for_their_request_only() {
     let sql = "SELECT getSetting('max_threads'), getSetting('async_insert')";
-    assert_eq!(post(&[("max_threads", "1")], sql.into()).await.2.trim(), "1\tfalse");
+    assert_eq!(
+        post(&[("max_threads", "1")], sql.into()).await.2.trim(),
+        "1\tfalse"
+    );
     ask("SET max_threads = 1").await;
     assert_ne!(ask(sql).await, "1\tfalse");
 }
@@ -202,7 +278,10 @@ async fn inserts_and_selects_run_at_once() {
             for round in 0..5 {
                 let first = (worker * 5 + round) * 1_000;
                 insert(&client, &table, first..first + 1_000).await.unwrap();
-                let sql = format!("SELECT count() FROM {table} WHERE id >= {first} AND id < {}", first + 1_000);
+                let sql = format!(
+                    "SELECT count() FROM {table} WHERE id >= {first} AND id < {}",
+                    first + 1_000
+                );
                 let mine: u64 = client.query(&sql).fetch_one().await.unwrap();
                 assert_eq!(mine, 1_000);
             }
@@ -217,7 +296,10 @@ async fn inserts_and_selects_run_at_once() {
 #[tokio::test]
 async fn a_long_answer_is_streamed_whole_and_a_broken_one_is_noticed() {
     let client = client(shared(), Compression::None);
-    let mut rows = client.query("SELECT number FROM numbers(3000000)").fetch::<u64>().unwrap();
+    let mut rows = client
+        .query("SELECT number FROM numbers(3000000)")
+        .fetch::<u64>()
+        .unwrap();
     let mut next = 0;
     while let Some(number) = rows.next().await.unwrap() {
         assert_eq!(number, next);
@@ -232,7 +314,11 @@ async fn a_long_answer_is_streamed_whole_and_a_broken_one_is_noticed() {
 const ENDLESS: &str = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1";
 
 async fn running(query_id: &str) -> bool {
-    ask(&format!("SELECT count() FROM system.processes WHERE query_id = '{query_id}'")).await == "1"
+    ask(&format!(
+        "SELECT count() FROM system.processes WHERE query_id = '{query_id}'"
+    ))
+    .await
+        == "1"
 }
 
 async fn wait_until_running(query_id: &str, expected: bool) {
@@ -253,7 +339,10 @@ async fn a_running_query_id_is_refused_seen_and_killed() {
     let (_, headers, _) = long.await.unwrap();
     assert_eq!(headers["x-clickhouse-exception-code"], "394");
     assert!(!running("long").await);
-    assert_eq!(post(&[("query_id", "long")], b"SELECT 1".to_vec()).await.2, "1\n");
+    assert_eq!(
+        post(&[("query_id", "long")], b"SELECT 1".to_vec()).await.2,
+        "1\n"
+    );
 }
 
 #[tokio::test]
@@ -295,10 +384,18 @@ async fn no_acknowledged_row_is_lost_by_a_kill() {
     }
     assert!(sent.iter().filter(|(_, done)| *done).count() > 20);
     let sql = format!("SELECT intDiv(id, 100) AS batch, count() FROM {table} GROUP BY batch");
-    let stored: std::collections::HashMap<u64, u64> =
-        client.query(&sql).fetch_all::<(u64, u64)>().await.unwrap().into_iter().collect();
+    let stored: std::collections::HashMap<u64, u64> = client
+        .query(&sql)
+        .fetch_all::<(u64, u64)>()
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
     for (batch, done) in sent {
         let rows = stored.get(&batch).copied().unwrap_or_default();
-        assert!(rows == 100 || (!done && rows == 0), "batch {batch}: done {done}, {rows} rows");
+        assert!(
+            rows == 100 || (!done && rows == 0),
+            "batch {batch}: done {done}, {rows} rows"
+        );
     }
 }

@@ -1,5 +1,10 @@
 //! Instances: side by side, restarted with their data, gone with their owner.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test where it stands"
+)]
+
 mod common;
 
 use std::io::{BufRead, BufReader};
@@ -22,7 +27,9 @@ fn redis(stack: &Stack, command: &str) -> String {
     use std::io::{Read, Write};
     let url = stack.redis_url();
     let mut stream = std::net::TcpStream::connect(url.trim_start_matches("redis://")).unwrap();
-    stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("{command}\r\nQUIT\r\n").as_bytes())
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.replace("+OK\r\n", "")
@@ -52,8 +59,14 @@ fn two_instances_run_side_by_side_and_engines_keep_their_data_over_a_kill() {
 
 /// A process whose command line, directory or children could betray that an instance still lives.
 fn processes_of(instance: &str) -> usize {
-    let listed = Command::new("ps").args(["-eo", "pid=,args="]).output().unwrap();
-    String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains(instance)).count()
+    let listed = Command::new("ps")
+        .args(["-eo", "pid=,args="])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&listed.stdout)
+        .lines()
+        .filter(|line| line.contains(instance))
+        .count()
 }
 
 /// Starts `devstack exec` with a command that tells the ports, and returns it with them.
@@ -70,7 +83,9 @@ fn exec(schema: &std::path::Path) -> (std::process::Child, Vec<u16>) {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let port = |url: &str| {
         let after = url.rsplit_once(':').unwrap().1;
         after.split('/').next().unwrap().parse().unwrap()
@@ -104,12 +119,26 @@ fn an_instance_ends_with_its_owner_whichever_way_it_ends() {
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| listens(*port)));
         let id = owner.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         owner.wait().unwrap();
-        wait_until("an engine outlives its owner", || !ports.iter().any(|port| listens(*port)));
+        wait_until("an engine outlives its owner", || {
+            !ports.iter().any(|port| listens(*port))
+        });
     }
     let instances = place::state().join("instances");
-    let left = |_: &()| std::fs::read_dir(&instances).unwrap().filter_map(Result::ok).filter(|entry| entry.file_name().to_string_lossy().starts_with("exec-")).count();
+    let left = |_: &()| {
+        std::fs::read_dir(&instances)
+            .unwrap()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("exec-"))
+            .count()
+    };
     wait_until("data outlives its owner", || left(&()) == 0);
 }
 
@@ -121,7 +150,10 @@ fn the_command_of_exec_decides_the_exit_code() {
         command.stderr(Stdio::null());
         command
     };
-    let status = devstack().args(["exec", "sh", "-c", "exit 7"]).status().unwrap();
+    let status = devstack()
+        .args(["exec", "sh", "-c", "exit 7"])
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(7));
 }
 

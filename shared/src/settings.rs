@@ -337,6 +337,12 @@ pub const SETTINGS: &[Setting] = &[
         "Where devstack installs the engines; `~/.cache/millrace/engines` when empty.",
     ),
     setting(
+        "MILLRACE_DEBIAN_MIRROR",
+        Some(""),
+        Reader::Tools,
+        "Debian mirror from which devstack installs the engines; the machine's own when empty.",
+    ),
+    setting(
         "MILLRACE_SAMPLES_DIR",
         Some(""),
         Reader::Tools,
