@@ -1,14 +1,14 @@
-//! One vector pass over the bytes of a text: for every 64 bytes, one bit mask per kind of byte.
+//! One vector pass over a window of 64 bytes: one bit mask per kind of byte.
 //!
 //! Reads bytes only; what a pattern of bits may mean is decided in `triggers`.
 
 use wide::u8x16;
 
-/// Bytes per block: one bit each in a `u64`.
+/// Bytes per window: one bit each in a `u64`.
 pub(crate) const BLOCK: usize = 64;
 const LANE: usize = 16;
 
-/// Which bytes of a block are of a kind; bit 0 is the first byte.
+/// Which bytes of a window are of a kind; bit 0 is the first byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Masks {
     /// `0`–`9`
@@ -34,8 +34,7 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    /// No byte is of any kind: what lies before and after a text.
-    pub(crate) const NONE: Masks = Masks {
+    const NONE: Masks = Masks {
         digit: 0,
         word: 0,
         dash: 0,

@@ -1,53 +1,13 @@
-//! Which positions of a block deserve a detector: shapes of bits, decided for 64 positions at once.
+//! Which positions of a window deserve a detector: shapes of bits, decided for 64 positions at once.
 //!
 //! A trigger may be wrong, never missing: detectors judge, triggers only save them the work. All
-//! shapes are short, so that with the masks of the next block no shape is cut in two.
+//! shapes are short, so that windows that overlap a little cut none in two.
 
 use crate::class::{Class, ClassSet};
 use crate::masks::Masks;
 
-/// A mask with the one of the block after it and the last bit of the one before.
-#[derive(Clone, Copy)]
-struct Wide {
-    this: u64,
-    next: u64,
-    before: u64,
-}
-
-impl Wide {
-    const fn new(this: u64, next: u64, previous: u64) -> Wide {
-        Wide {
-            this,
-            next,
-            before: previous >> 63,
-        }
-    }
-
-    /// The bits `by` places further on.
-    #[inline(always)]
-    const fn ahead(self, by: u32) -> u64 {
-        self.this >> by | self.next << (64 - by)
-    }
-
-    /// The bits one place before.
-    #[inline(always)]
-    const fn behind(self) -> u64 {
-        self.this << 1 | self.before
-    }
-
-    /// Where `length` bits in a row are set; a power of two.
-    #[inline(always)]
-    const fn runs(self, length: u32) -> u64 {
-        let (mut this, mut next) = (self.this, self.next);
-        let mut by = 1;
-        while by < length {
-            this &= this >> by | next << (64 - by);
-            next &= next >> by;
-            by *= 2;
-        }
-        this
-    }
-}
+/// How far from its trigger a shape reaches at most, less one: a run of sixteen.
+pub(crate) const REACH: usize = 15;
 
 /// The positions for each family of detectors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,47 +39,45 @@ pub(crate) struct Triggers {
 }
 
 impl Triggers {
-    /// The triggers of a block, between the one before and the one after it.
+    /// The triggers of a window, at the positions that count. What lies before and after the
+    /// window reads as bytes of no kind.
     #[inline(always)]
-    pub(crate) fn of(previous: &Masks, this: &Masks, next: &Masks, active: ClassSet) -> Triggers {
-        let wide = |mask: fn(&Masks) -> u64| Wide::new(mask(this), mask(next), mask(previous));
-        let word = wide(|masks| masks.word);
-        let digit = wide(|masks| masks.digit);
-        let dash = wide(|masks| masks.dash);
-        let colon = wide(|masks| masks.colon);
-        let dot = wide(|masks| masks.dot);
-        let word_start = this.word & !word.behind();
-        let letter = Wide::new(this.word & !this.digit, next.word & !next.digit, 0);
-        let two_dashes = dash.this & dash.ahead(1) & !word.behind();
+    pub(crate) fn of(masks: &Masks, counts: u64, active: ClassSet) -> Triggers {
+        let Masks {
+            digit,
+            word,
+            dash,
+            dot,
+            colon,
+            slash,
+            ..
+        } = *masks;
+        let word_start = word & !(word << 1) & counts;
+        let letter = word & !digit;
+        let fives = dash & dash >> 1 & dash >> 2 & dash >> 3 & dash >> 4 & !(dash << 1);
         let mut triggers = Triggers {
-            mark: this.mark,
-            colon: this.colon & !digit.behind(),
-            flag: two_dashes & letter.ahead(2) & !dash.ahead(2),
-            token: word.runs(16) & word_start,
-            scheme: this.initial & word_start,
-            dashes: dash.this
-                & !dash.behind()
-                & dash.ahead(1)
-                & dash.ahead(2)
-                & dash.ahead(3)
-                & dash.ahead(4),
-            home: this.slash & wide(|masks| masks.initial).ahead(1),
-            mac: equidistant(colon, 3, 5) | equidistant(dash, 3, 5) | equidistant(dot, 5, 2),
+            mark: masks.mark & counts,
+            colon: colon & !(digit << 1) & counts,
+            flag: word_start & dash & dash >> 1 & letter >> 2 & !(dash >> 2),
+            token: word_start & in_a_row_16(word),
+            scheme: word_start & masks.initial,
+            dashes: fives & counts,
+            home: slash & masks.initial >> 1 & counts,
+            mac: (five_by_three(colon) | five_by_three(dash) | dot & dot >> 5) & counts,
             digits: 0,
-            iban: word_start & letter.this & letter.ahead(1) & digit.ahead(2) & digit.ahead(3),
+            iban: word_start & letter & letter >> 1 & digit >> 2 & digit >> 3,
             ipv4: 0,
             ipv6: 0,
         };
-        if digit.this != 0 {
-            triggers.digits = digits(previous, this, next);
+        if digit != 0 {
+            triggers.digits = digits(masks) & counts;
         }
         if active.contains(Class::Ipv4) {
-            triggers.ipv4 = dot.this & digit.behind() & digit.ahead(1);
+            triggers.ipv4 = dot & digit << 1 & digit >> 1 & counts;
         }
         if active.contains(Class::Ipv6) {
-            let near =
-                colon.ahead(1) | colon.ahead(2) | colon.ahead(3) | colon.ahead(4) | colon.ahead(5);
-            triggers.ipv6 = colon.this & near & !colon.behind();
+            let near = colon >> 1 | colon >> 2 | colon >> 3 | colon >> 4 | colon >> 5;
+            triggers.ipv6 = colon & near & !(colon << 1) & counts;
         }
         triggers
     }
@@ -143,52 +101,80 @@ impl Triggers {
     }
 }
 
-/// Where `count` bits follow each other at a distance.
+/// Where sixteen bits in a row are set.
 #[inline(always)]
-const fn equidistant(mask: Wide, distance: u32, count: u32) -> u64 {
-    let mut found = mask.this;
-    let mut index = 1;
-    while index < count {
-        found &= mask.ahead(distance * index);
-        index += 1;
-    }
-    found
+const fn in_a_row_16(mask: u64) -> u64 {
+    let two = mask & mask >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    eight & eight >> 8
+}
+
+/// Where five bits follow each other at a distance of three.
+#[inline(always)]
+const fn five_by_three(mask: u64) -> u64 {
+    let two = mask & mask >> 3;
+    two & two >> 6 & mask >> 12
 }
 
 /// Where digits start that look like one of the numbers: nine or more in a row; groups of 3-2-4,
-/// of 3-3-4, of 4 and at least 3; or a leading zero that belongs to no time or date.
+/// of 3-3-4, of 4 and at least 4; or a leading zero that belongs to no time or date.
 #[inline(always)]
-fn digits(previous: &Masks, this: &Masks, next: &Masks) -> u64 {
-    let digit = Wide::new(this.digit, next.digit, previous.digit);
-    let gap = Wide::new(this.gap, next.gap, previous.gap);
-    let colon = Wide::new(this.colon, next.colon, previous.colon);
-    let start = digit.this & !digit.behind();
-    let three = digit.this & digit.ahead(1) & digit.ahead(2);
-    let nine = digit.runs(8) & digit.ahead(8);
-    let in_threes = three & gap.ahead(3) & digit.ahead(4) & digit.ahead(5);
-    let ssn = in_threes
-        & gap.ahead(6)
-        & digit.ahead(7)
-        & digit.ahead(8)
-        & digit.ahead(9)
-        & digit.ahead(10);
-    let american = in_threes
-        & digit.ahead(6)
-        & gap.ahead(7)
-        & digit.ahead(8)
-        & digit.ahead(9)
-        & digit.ahead(10);
-    let fours =
-        three & digit.ahead(3) & gap.ahead(4) & digit.ahead(5) & digit.ahead(6) & digit.ahead(7);
-    let dated = behind_date_mark(previous, this);
-    let zero = this.zero & digit.ahead(1) & !colon.behind() & !colon.ahead(2) & !dated;
+const fn digits(masks: &Masks) -> u64 {
+    let Masks {
+        digit, gap, colon, ..
+    } = *masks;
+    let start = digit & !(digit << 1);
+    let two = digit & digit >> 1;
+    let three = two & digit >> 2;
+    let four = two & two >> 2;
+    let nine = four & four >> 4 & digit >> 8;
+    let in_threes = three & gap >> 3 & two >> 4;
+    let ssn = in_threes & gap >> 6 & four >> 7;
+    let american = in_threes & digit >> 6 & gap >> 7 & three >> 8;
+    let fours = four & gap >> 4 & four >> 5;
+    let in_date = (masks.dash | masks.dot | masks.slash | colon) << 1 | colon >> 2;
+    let zero = masks.zero & digit >> 1 & !in_date;
     start & (nine | ssn | american | fours | zero)
 }
 
-/// Behind `-`, `.` or `/`: inside a date, a version or a path.
-#[inline(always)]
-const fn behind_date_mark(previous: &Masks, this: &Masks) -> u64 {
-    let marks = this.dash | this.dot | this.slash;
-    let before = (previous.dash | previous.dot | previous.slash) >> 63;
-    marks << 1 | before
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Triggers {
+        Triggers::of(&Masks::at(text.as_bytes(), 0), u64::MAX, ClassSet::ALL)
+    }
+
+    #[test]
+    fn shapes_are_seen_where_they_start() {
+        assert_eq!(of("a 123-45-6789").digits, 1 << 2);
+        assert_eq!(of("a 415.555.2671").digits, 1 << 2);
+        assert_eq!(of("a 4111 1111").digits, 1 << 2);
+        assert_eq!(of("a 123456789").digits, 1 << 2);
+        assert_eq!(of("a 07700 900123").digits, 1 << 2);
+        assert_eq!(of("00:1a:2b:3c:4d:5e").mac, 1 << 2);
+        assert_eq!(of("001a.2b3c.4d5e").mac, 1 << 4);
+        assert_eq!(of("a 0123456789abcdef").token, 1 << 2);
+        assert_eq!(of("a -----BEGIN").dashes, 1 << 2);
+        assert_eq!(of("x --password").flag, 1 << 2);
+        assert_eq!(of(" /home").home, 1 << 1);
+        assert_eq!(of(" DE89").iban, 1 << 1);
+        assert_eq!(of("1.2").ipv4, 1 << 1);
+        assert_eq!(of("fe80::1").ipv6, 1 << 4);
+    }
+
+    #[test]
+    fn ordinary_text_has_none() {
+        for text in [
+            "checkout",
+            "2026-11-21 04:05:06 took 12 ms",
+            "GET /api/v1 200",
+            "v1.2.3, 17",
+        ] {
+            let masks = Masks::at(text.as_bytes(), 0);
+            let triggers = Triggers::of(&masks, u64::MAX, ClassSet::of(Class::Email));
+            assert!(triggers.is_empty(), "{text}: {triggers:?}");
+        }
+    }
 }

@@ -1,5 +1,10 @@
 //! What holds for every text: no panic, idempotence, valid boundaries, clean text untouched.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not know as tests"
+)]
+
 use bumpalo::Bump;
 use millrace_scrubber::{Class, ClassSet, Policy, Scrubbed, Scrubber, Strategy as Write};
 use proptest::prelude::*;
@@ -123,6 +128,35 @@ proptest! {
         let scrubber = Scrubber::new(&Policy::default(), PEPPER).unwrap();
         let text = format!("{hex} {uuid} n={number} t={seconds} t={seconds}123 t={seconds}123456789");
         prop_assert_eq!(scrub(&scrubber, &text).0, text);
+    }
+}
+
+#[test]
+fn the_place_in_a_long_text_does_not_matter() {
+    let scrubber = everywhere(Write::Redact);
+    for (value, placeholder) in [
+        ("bob@example.com", "[EMAIL]"),
+        ("4111 1111 1111 1111", "[CARD]"),
+        ("4111111111111111", "[CARD]"),
+        ("123-45-6789", "[SSN]"),
+        ("415.555.2671", "[PHONE]"),
+        ("+14155552671", "[PHONE]"),
+        ("DE89370400440532013000", "[IBAN]"),
+        ("00:1a:2b:3c:4d:5e", "[MAC]"),
+        ("001a.2b3c.4d5e", "[MAC]"),
+        ("10.1.2.3", "[IPV4]"),
+        ("2001:db8::1", "[IPV6]"),
+        ("AKIAIOSFODNN7EXAMPLE", "[SECRET]"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[JWT]"),
+    ] {
+        for before in 0..200 {
+            let (head, tail) = ("x".repeat(before), "y".repeat(200 - before));
+            let text = format!("{head} {value} {tail}");
+            assert_eq!(
+                scrub(&scrubber, &text).0,
+                format!("{head} {placeholder} {tail}")
+            );
+        }
     }
 }
 

@@ -20,10 +20,17 @@ use crate::class::{Class, ClassSet};
 use crate::keys::{KeyKind, Keys};
 use crate::masks::{BLOCK, Masks};
 use crate::spans::{Span, Spans};
-use crate::triggers::Triggers;
+use crate::triggers::{REACH, Triggers};
 
 /// The shortest text that can hold anything: `pw=x1`.
 const MIN_TEXT: usize = 5;
+
+/// How far one window of 64 bytes lies from the next: each but the first begins with one byte that
+/// was already looked at, and each ends with the bytes that the shapes of its triggers reach.
+const STEP: usize = BLOCK - 1 - REACH;
+/// The positions that count in the first window, and in those after it.
+const FIRST_COUNTS: u64 = (1 << STEP) - 1;
+const LATER_COUNTS: u64 = FIRST_COUNTS << 1;
 
 /// What a detector may look at.
 #[derive(Clone, Copy)]
@@ -44,36 +51,45 @@ pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
         return;
     }
     if bytes.len() <= BLOCK {
-        let this = Masks::at(bytes, 0);
-        let triggers = Triggers::of(&Masks::NONE, &this, &Masks::NONE, scene.active);
+        let triggers = Triggers::of(&Masks::at(bytes, 0), u64::MAX, scene.active);
         if !triggers.is_empty() {
             pull(scene, &triggers, 0, spans);
         }
     } else {
-        run_blocks(scene, spans);
+        run_windows(scene, spans);
     }
     if scene.kind == KeyKind::Phone && scene.active.contains(Class::Phone) {
         spans.extend(phone::value(bytes, 0, bytes.len()));
     }
 }
 
-/// As `run`, for a text of more than one block.
+/// As `run`, for a text of more than one window.
 #[inline(never)]
-fn run_blocks(scene: &Scene<'_>, spans: &mut Spans<'_>) {
+fn run_windows(scene: &Scene<'_>, spans: &mut Spans<'_>) {
     let bytes = scene.text.as_bytes();
-    let mut previous = Masks::NONE;
-    let mut this = Masks::at(bytes, 0);
-    for offset in (0..bytes.len()).step_by(BLOCK) {
-        let next = Masks::at(bytes, offset + BLOCK);
-        let triggers = Triggers::of(&previous, &this, &next, scene.active);
+    let mut offset = 0;
+    let mut counts = FIRST_COUNTS;
+    loop {
+        let last = offset + BLOCK >= bytes.len();
+        let masks = Masks::at(bytes, offset);
+        let counts_here = if last {
+            counts | !(u64::MAX >> (BLOCK - STEP))
+        } else {
+            counts
+        };
+        let triggers = Triggers::of(&masks, counts_here, scene.active);
         if !triggers.is_empty() {
             pull(scene, &triggers, offset, spans);
         }
-        (previous, this) = (this, next);
+        if last {
+            return;
+        }
+        offset = if offset == 0 { STEP - 1 } else { offset + STEP };
+        counts = LATER_COUNTS;
     }
 }
 
-/// Hands every trigger of a block to its detector.
+/// Hands every trigger of a window to its detector.
 #[inline(never)]
 fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans<'_>) {
     let text = scene.text;

@@ -250,7 +250,15 @@ fn jwt(text: &[u8], start: usize) -> Option<Span> {
 }
 
 /// The credentials after `Bearer` or `Basic`, whose `b` is at `start`.
+#[inline]
 pub(crate) fn scheme(text: &[u8], start: usize) -> Option<Span> {
+    if at(text, start) | 0x20 != b'b' || !matches!(at(text, start + 1) | 0x20, b'e' | b'a') {
+        return None;
+    }
+    credentials(text, start)
+}
+
+fn credentials(text: &[u8], start: usize) -> Option<Span> {
     let from = start
         + [&b"bearer"[..], b"basic"]
             .iter()
