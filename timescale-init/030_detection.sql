@@ -91,6 +91,8 @@ CREATE TABLE IF NOT EXISTS indicator (
     until_revision  bigint
 );
 CREATE UNIQUE INDEX IF NOT EXISTS indicator_current ON indicator (feed_id, kind, value) WHERE until_revision IS NULL;
+-- Tells at once whether any indicator has changed since a revision.
+CREATE INDEX IF NOT EXISTS indicator_changed ON indicator (greatest(from_revision, coalesce(until_revision, 0)));
 
 CREATE TABLE IF NOT EXISTS alert (
     id              uuid        PRIMARY KEY,
