@@ -209,6 +209,9 @@ const CONTAINERS: &[&[u8]] = &[
     b"passwords",
 ];
 
+/// The shortest of them: `cookie`.
+const SHORTEST_CONTAINER: usize = 6;
+
 /// The longest word of the tables, and a little.
 const MAX_WORD: usize = 24;
 
@@ -316,6 +319,10 @@ pub(crate) fn may_matter(name: &[u8]) -> bool {
 /// Whether a part of the path before the last is a container of secrets.
 #[inline]
 fn in_container(path: &[u8]) -> bool {
+    path.len() > SHORTEST_CONTAINER && path.contains(&b'.') && has_container(path)
+}
+
+fn has_container(path: &[u8]) -> bool {
     let mut start = 0;
     for (index, byte) in path.iter().enumerate() {
         if *byte == b'.' {

@@ -7,9 +7,6 @@ use super::bytes::{at, before, ends_ci, from, run};
 use crate::class::Class;
 use crate::spans::Span;
 
-/// The shortest run that is looked into: every format below is at least this long.
-pub(crate) const MIN_RUN: usize = 16;
-
 /// What may follow a prefix.
 #[derive(Clone, Copy)]
 enum Body {
@@ -110,16 +107,18 @@ pub(crate) fn in_run(text: &[u8], start: usize) -> Option<Span> {
     if let Some(span) = telegram(text, start) {
         return Some(span);
     }
-    let end = start + run(text, start, is_run);
     let mut position = start;
-    while position + MIN_RUN <= end || position == start {
-        if let Some(span) = jwt(text, position).or_else(|| prefixed(text, position)) {
-            return Some(span);
-        }
+    loop {
+        let span = match at(text, position) {
+            b'e' => jwt(text, position),
+            first => prefixed(text, position, first),
+        };
         let word = run(text, position, |byte| byte.is_ascii_alphanumeric());
         position += word + 1;
+        if span.is_some() || !matches!(before(text, position), b'_' | b'-') {
+            return span;
+        }
     }
-    None
 }
 
 fn is_run(byte: u8) -> bool {
@@ -127,8 +126,8 @@ fn is_run(byte: u8) -> bool {
 }
 
 /// A token of a provider that starts exactly here.
-fn prefixed(text: &[u8], start: usize) -> Option<Span> {
-    let first = at(text, start);
+#[inline]
+fn prefixed(text: &[u8], start: usize, first: u8) -> Option<Span> {
     let second = at(text, start + 1);
     if !starts_format(first, second) {
         return None;
