@@ -42,8 +42,8 @@ BUFFERED_ANSWER = 4 * MIB
 MAX_WHOLE_ANSWER = 512 * MIB
 # Open connections; each one is a thread.
 MAX_CONNECTIONS = 512
-# A connection with nothing to say is closed after this time.
-IDLE_SECONDS = 60
+# A connection with nothing to say is closed after this time; clients' pools forget sooner.
+IDLE_SECONDS = 120
 # On SIGTERM running statements get this long before they are killed.
 DRAIN_SECONDS = 10
 # The setting that carries a request's query_id to system.processes. The engine assigns its own
@@ -174,7 +174,7 @@ def with_infile(sql, statement, path, compression):
     settings = ""
     if statement.settings_at:
         settings = sql[statement.settings_at[0]:statement.settings_at[1]].decode()
-    before = re.search(r"\bSETTINGS\b(?![^(]*\))", head, re.I)
+    before = re.search(r"\bSETTINGS\s+\w+\s*=", head, re.I)
     cut = before.start() if before else len(head)
     how = f" COMPRESSION '{compression}'" if compression else ""
     return f"{head[:cut]} FROM INFILE '{path}'{how} {head[cut:]} {settings} FORMAT {statement.format}"
@@ -320,9 +320,9 @@ class Engine:
             if not self._running:
                 self.idle.notify_all()
 
-    def control(self, sql, form="TabSeparated"):
+    def control(self, sql, form="TabSeparated", bound=None):
         with self._control_lock:
-            return self._control.query(sql, form)
+            return self._control.query(sql, form, params=bound or {})
 
     def kill(self, query_id):
         self.control(f"KILL QUERY WHERE Settings['{MARKER}'] = {quoted(query_id)} ASYNC")
@@ -423,7 +423,7 @@ class Body:
             view = view[os.write(self.fd, view):]
 
     def bytes(self):
-        return os.pread(self.fd, self.size, 0) if self.size < 2**31 - 4096 else b""
+        return os.pread(self.fd, self.size, 0)
 
     def replace(self, pieces):
         """Other contents, of about the same size."""
@@ -538,12 +538,12 @@ class Handler(BaseHTTPRequestHandler):
     def serve(self, readonly):
         body, query_id = None, None
         try:
+            body = self.receive()  # first: what is not read would be taken for the next request
             url = urlsplit(self.path)
             if url.path not in ("/", "/query"):
                 return self.answer(404, b"There is no handle " + url.path.encode() + b"\n", {"Content-Type": TEXT})
             request = Request(url, self.headers)
             self.authenticate(request)
-            body = self.receive()
             sql, statement, compression = self.statement(request, body)
             if readonly and self.server.engine_class(sql) != "READ_ONLY":
                 raise Refused(164, "READONLY", "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries")
@@ -677,7 +677,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def kill(self, request, sql):
         try:
-            result = self.server.engine.control(with_query_ids(sql, "KILL").decode(), request.format)
+            result = self.server.engine.control(with_query_ids(sql, "KILL").decode(), request.format, request.bound)
             self.answer_rows(request, request.format, [result.bytes()], totals(result))
         except RuntimeError as error:
             self.refuse_engine(error)

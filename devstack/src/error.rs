@@ -23,11 +23,11 @@ pub enum Error {
         /// The last lines of it.
         tail: String,
     },
-    /// An engine did not come up.
-    #[error("{engine} did not start: {why}; its log is {log}:\n{tail}")]
+    /// An engine or a service did not come up.
+    #[error("{what} did not start: {why}; its log is {log}:\n{tail}")]
     Start {
         /// Which one.
-        engine: Engine,
+        what: &'static str,
         /// What was seen.
         why: String,
         /// Where its log is.

@@ -26,6 +26,12 @@ pub(crate) fn serves(engine: Engine, port: u16) -> bool {
     ask(port, question).is_ok_and(|answer| answer.starts_with(promise))
 }
 
+/// True when the service with this admin port says that it is ready.
+pub(crate) fn ready(port: u16) -> bool {
+    let question = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    ask(port, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+}
+
 fn ask(port: u16, question: &[u8]) -> io::Result<Vec<u8>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;

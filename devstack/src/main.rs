@@ -1,5 +1,6 @@
 //! The command line of devstack: what `make run`, `make test` and a developer call.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use millrace_devstack::{Engine, Options, Ports, Stack, install, migrate, place};
+use millrace_devstack::{Engine, Options, Ports, Stack, install, migrate, place, run};
 
 #[derive(Parser)]
 #[command(
@@ -25,6 +26,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Start everything in the background: engines, tables, demo organisation, services
+    Run(Which),
+    /// Stop everything that `run` started; the data stays
+    Stop(Kept),
     /// Install the engines and start nothing
     Install,
     /// Start a kept instance in the background, and apply the init folders
@@ -110,7 +115,12 @@ fn act(action: Action, schema: PathBuf) -> anyhow::Result<ExitCode> {
             let root = install::ensure(&say)?;
             say(&format!("engines are in {}", root.path().display()));
         }
-        Action::Up(which) => show(&up(&which, schema)?),
+        Action::Run(which) => {
+            let told = run::start(&options(&which, schema), &which.kept.directory())?;
+            std::io::stdout().write_all(told.as_bytes())?;
+        }
+        Action::Stop(kept) => run::stop(&kept.directory(), &say)?,
+        Action::Up(which) => show(&Stack::start(&options(&which, schema))?),
         Action::Down(kept) => {
             Stack::attach(&kept.directory())?.stop()?;
             say("stopped");
@@ -124,8 +134,8 @@ fn act(action: Action, schema: PathBuf) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(which: &Which, schema: PathBuf) -> anyhow::Result<Stack> {
-    let options = Options {
+fn options(which: &Which, schema: PathBuf) -> Options {
+    Options {
         name: which.kept.name.clone(),
         keep: Some(which.kept.directory()),
         ports: Ports {
@@ -135,8 +145,7 @@ fn up(which: &Which, schema: PathBuf) -> anyhow::Result<Stack> {
         },
         schema: Some(schema),
         ..Options::default()
-    };
-    Ok(Stack::start(&options)?)
+    }
 }
 
 /// Lines for people, which a shell can also read.

@@ -10,11 +10,14 @@ pub fn workspace() -> PathBuf {
     manifest.parent().map_or(manifest.clone(), PathBuf::from)
 }
 
+/// Cargo's target directory.
+pub fn target() -> PathBuf {
+    text("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
 /// `target/millrace`: data, logs and `run.json` of instances.
 pub fn state() -> PathBuf {
-    text("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace().join("target"), PathBuf::from)
-        .join("millrace")
+    target().join("millrace")
 }
 
 /// The directory the engines are installed in: `MILLRACE_ENGINES_DIR`, or the user's cache.

@@ -344,7 +344,7 @@ impl Stack {
         };
         let log = self.log(engine);
         Err(Error::Start {
-            engine,
+            what: engine.name(),
             why: why.to_owned(),
             tail: tail(&log),
             log,
@@ -431,7 +431,8 @@ fn janitor(directory: &Path) -> Result<Child, Error> {
         .doing(|| "cannot start the janitor".to_owned())
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+/// Random bytes for names and passwords.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| std::io::Error::other(error.to_string()))

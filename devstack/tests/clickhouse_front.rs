@@ -353,6 +353,38 @@ async fn the_select_of_a_client_that_went_is_cancelled() {
     wait_until_running("gone", false).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_queries_at_once_are_refused_as_busy() {
+    let stack = stack("busy");
+    let url = stack.clickhouse_url().replace("millrace", "default");
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..80 {
+        let url = url.clone();
+        tasks.spawn(async move {
+            let answer = reqwest::Client::new()
+                .post(url)
+                .body("SELECT sleep(3)")
+                .send()
+                .await
+                .unwrap();
+            let code = answer.headers().get("x-clickhouse-exception-code").cloned();
+            (
+                answer.status().as_u16(),
+                code.map(|code| code.to_str().unwrap().to_owned()),
+            )
+        });
+    }
+    let answers = tasks.join_all().await;
+    let busy = (503, Some("202".to_owned()));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| *answer == (200, None) || *answer == busy),
+        "{answers:?}"
+    );
+    assert!(answers.contains(&busy) && answers.contains(&(200, None)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_acknowledged_row_is_lost_by_a_kill() {
     let stack = stack("kill");
