@@ -8,7 +8,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -70,11 +70,12 @@ fn processes_of(instance: &str) -> usize {
 }
 
 /// Starts `devstack exec` with a command that tells the ports, and returns it with them.
-fn exec(schema: &std::path::Path) -> (std::process::Child, Vec<u16>) {
+fn exec(schema: &Path, target: &Path) -> (std::process::Child, Vec<u16>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_devstack"))
         .arg("--schema")
         .arg(schema)
         .args(["exec", "sh", "-c", "echo $MILLRACE_REDIS_URL $MILLRACE_CLICKHOUSE_URL $MILLRACE_POSTGRES_URL; exec sleep 1000"])
+        .env("CARGO_TARGET_DIR", target)
         .env_remove("MILLRACE_REDIS_URL")
         .env_remove("MILLRACE_CLICKHOUSE_URL")
         .env_remove("MILLRACE_POSTGRES_URL")
@@ -114,8 +115,9 @@ fn schema() -> PathBuf {
 #[test]
 fn an_instance_ends_with_its_owner_whichever_way_it_ends() {
     let schema = schema();
+    let target = place::state().join(format!("owner-{}", std::process::id()));
     for signal in ["-KILL", "-TERM"] {
-        let (mut owner, ports) = exec(&schema);
+        let (mut owner, ports) = exec(&schema, &target);
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| listens(*port)));
         let id = owner.id().to_string();
@@ -131,15 +133,10 @@ fn an_instance_ends_with_its_owner_whichever_way_it_ends() {
             !ports.iter().any(|port| listens(*port))
         });
     }
-    let instances = place::state().join("instances");
-    let left = |_: &()| {
-        std::fs::read_dir(&instances)
-            .unwrap()
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("exec-"))
-            .count()
-    };
-    wait_until("data outlives its owner", || left(&()) == 0);
+    let instances = target.join("millrace/instances");
+    let left = || std::fs::read_dir(&instances).unwrap().count();
+    wait_until("data outlives its owner", || left() == 0);
+    std::fs::remove_dir_all(target).unwrap();
 }
 
 #[test]
