@@ -1,0 +1,33 @@
+# Thin: every target is one command that can be typed instead. `make help` lists them.
+
+CARGO ?= cargo
+DEVSTACK = $(CARGO) run -q -p millrace-devstack --
+
+.PHONY: help run stop test docs fmt lint bench ci
+
+help: ## What there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+run: ## Install what is missing, start the engines and the services, say how to use them
+	$(DEVSTACK) run
+
+stop: ## Stop what `make run` started; the data stays
+	$(DEVSTACK) stop
+
+test: ## All tests, on engines of their own that are thrown away afterwards
+	$(DEVSTACK) exec -- $(CARGO) test --workspace --no-fail-fast
+
+docs: ## Write the generated documents anew
+	$(CARGO) run -q -p millrace-tests --bin docs
+
+fmt: ## Format
+	$(CARGO) fmt --all
+
+lint: ## Warnings are errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: ## One benchmark a hop, and end to end
+	$(DEVSTACK) exec -- $(CARGO) bench -p millrace-benches
+
+ci: ## Everything that CI checks
+	.ci/run
