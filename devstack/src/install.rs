@@ -66,6 +66,7 @@ pub fn ensure(say: &dyn Fn(&str)) -> Result<Root, Error> {
         let job = Job {
             building: home.join(format!("building-{VERSION}")),
             home,
+            lock,
             say,
         };
         job.build(&root.path)?;
@@ -106,6 +107,7 @@ fn suitable() -> Result<(), Error> {
 struct Job<'a> {
     home: PathBuf,
     building: PathBuf,
+    lock: File,
     say: &'a dyn Fn(&str),
 }
 
@@ -222,6 +224,13 @@ impl Job<'_> {
         let log = self.home.join("install.log");
         (self.say)(&format!("{name} …"));
         logged(command, &log).doing(|| format!("cannot write {}", log.display()))?;
+        // The command holds the lock too: when this process is killed, the next installation waits
+        // until what it left running is done.
+        let lock = self
+            .lock
+            .try_clone()
+            .doing(|| "cannot share the lock".to_owned())?;
+        command.stdin(lock);
         let began = Instant::now();
         let mut child = command.spawn().doing(|| format!("{name}: cannot start"))?;
         let mut told = began;

@@ -2,7 +2,7 @@
 //! never creates anything.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 
 /// The workspace this crate was built in.
 pub fn workspace() -> PathBuf {
@@ -23,7 +23,7 @@ pub fn state() -> PathBuf {
 /// The directory the engines are installed in: `MILLRACE_ENGINES_DIR`, or the user's cache.
 pub fn engines() -> PathBuf {
     if let Some(chosen) = text("MILLRACE_ENGINES_DIR") {
-        return PathBuf::from(chosen);
+        return absolute(&chosen).unwrap_or_else(|_| PathBuf::from(chosen));
     }
     let cache = text("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(text("HOME").unwrap_or_else(|| "/root".to_owned()));
