@@ -6,6 +6,7 @@ use millrace_load::attack::{self, Attack};
 use millrace_load::bench::{Bench, bench};
 use millrace_load::body::Encoding;
 use millrace_load::clock::now_ns;
+use millrace_load::example;
 use millrace_load::generate::{FIRST_SEQ, Recipe};
 use millrace_load::planted;
 use millrace_load::record::Record;
@@ -70,6 +71,12 @@ enum What {
     Replay(ReplayArgs),
     /// Prebuilt requests at little cost, to measure a gateway (http only).
     Bench(BenchArgs),
+    /// Carries out the examples of the contract against the gateway.
+    Examples {
+        /// Their folder.
+        #[arg(default_value = "docs/examples")]
+        folder: PathBuf,
+    },
     /// Prints the indicators that generated events mention, as an indicator file.
     Indicators,
 }
@@ -176,6 +183,7 @@ impl Cli {
             What::Generate(args) => args.go(&to, stop).await?,
             What::Replay(args) => args.go(&to, stop).await?,
             What::Bench(args) => args.go(&to, stop).await?,
+            What::Examples { folder } => return examples(&folder, &to.target()?).await,
             What::Indicators => {
                 write!(std::io::stdout(), "{}", planted::indicator_csv())?;
                 return Ok(ExitCode::SUCCESS);
@@ -188,6 +196,26 @@ impl Cli {
             ExitCode::FAILURE
         })
     }
+}
+
+/// Says of each example whether it came out as written.
+async fn examples(folder: &Path, target: &Target) -> anyhow::Result<ExitCode> {
+    let client = reqwest::Client::new();
+    let mut outcome = ExitCode::SUCCESS;
+    for example in example::read_all(folder)? {
+        match example.execute(target, &client).await {
+            Ok(()) => writeln!(std::io::stdout(), "holds   {}", example.about)?,
+            Err(why) => {
+                outcome = ExitCode::FAILURE;
+                writeln!(
+                    std::io::stdout(),
+                    "DIFFERS {}\n        {why}",
+                    example.about
+                )?;
+            }
+        }
+    }
+    Ok(outcome)
 }
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@
 //! histogram ─ report                      what became of them all
 //! run · replay                            generated requests at their due times · lines from a file
 //! prebuilt ─ raw ─ bench                  the same bodies, rendered once, at little cost per event
+//! example                                 the documents' examples of the contract, carried out
 //! ```
 //!
 //! Every event carries a number of its own (`load_seq`; the value, where it is a metric sample), so
@@ -36,6 +37,7 @@ pub mod replay;
 pub mod prebuilt;
 pub mod raw;
 pub mod bench;
+pub mod example;
 mod error;
 
 pub use error::LoadError;
