@@ -259,6 +259,12 @@ pub const SETTINGS: &[Setting] = &[
         "Rows of a batch, at most 50000.",
     ),
     setting(
+        "MILLRACE_WORKER_BATCH_MEMORY",
+        Some("268435456"),
+        Reader::Worker,
+        "Bytes that all batches in work may take together, inflated and as rows.",
+    ),
+    setting(
         "MILLRACE_AUDIT_DELAY_S",
         Some("30"),
         Reader::Worker,
@@ -341,6 +347,12 @@ pub const SETTINGS: &[Setting] = &[
         Some(""),
         Reader::Tools,
         "Debian mirror from which devstack installs the engines; the machine's own when empty.",
+    ),
+    setting(
+        "MILLRACE_FAIL_POINT",
+        Some(""),
+        Reader::Tools,
+        "Development only: the step (`read`, `prepared`, `written`, `committing`, `committed`, `audited`) at which the worker kills itself.",
     ),
     setting(
         "MILLRACE_SAMPLES_DIR",
