@@ -126,13 +126,21 @@ impl Boot {
     /// # Errors
     /// When it is no number up to 1024.
     pub fn threads(&self, setting: &'static str) -> Result<usize, BootError> {
-        let asked = self.settings.within(setting, 0..=1024)?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(usize::try_from(asked)
-            .ok()
-            .filter(|n| *n > 0)
-            .unwrap_or(cores))
+        threads(&self.settings, setting)
     }
+}
+
+/// The number of threads that a setting asks for; 0 there means one a core.
+///
+/// # Errors
+/// When it is no number up to 1024.
+pub fn threads(settings: &Settings, setting: &'static str) -> Result<usize, BootError> {
+    let asked = settings.within(setting, 0..=1024)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(usize::try_from(asked)
+        .ok()
+        .filter(|n| *n > 0)
+        .unwrap_or(cores))
 }
 
 /// The master key that the settings name.

@@ -23,6 +23,9 @@ pub enum PgError {
     /// No connection to be had.
     #[error("no connection to PostgreSQL: {0}")]
     Pool(#[from] PoolError),
+    /// It took too long.
+    #[error("PostgreSQL took too long")]
+    Timeout,
     /// A statement failed.
     #[error("PostgreSQL: {0}")]
     Query(#[from] tokio_postgres::Error),

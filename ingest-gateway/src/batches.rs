@@ -1,0 +1,234 @@
+//! `GET /v1/batches/{batch_id}`: where a batch is, from the ledger. Tells only its own
+//! organisation: the id is checked against the organisation of the key that signed.
+
+use crate::error::Problem;
+use crate::gateway::Gateway;
+use crate::head::{Credentials, parameter};
+use crate::trail::Trail;
+use actix_web::{HttpRequest, HttpResponse};
+use millrace_runtime::clock;
+use millrace_runtime::pg::{PgError, Pool};
+use millrace_shared::ids::BatchId;
+use millrace_shared::outcome::Refusal;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest that `?wait=` waits: below the time-outs of common proxies.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long it waits when no time is given.
+const WAIT_DEFAULT: Duration = Duration::from_secs(5);
+/// Pause between two looks into the ledger: a tenth of the time a batch usually takes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+const CURSOR: &str = "SELECT cursor_ms, cursor_seq FROM shard WHERE signal = $1 AND shard = $2";
+const BATCH: &str = "
+SELECT state, first_ms, first_seq,
+       (extract(epoch FROM prepared_at) * 1000)::bigint AS prepared_at,
+       (extract(epoch FROM committed_at) * 1000)::bigint AS committed_at,
+       (extract(epoch FROM audited_at) * 1000)::bigint AS audited_at
+  FROM batch
+ WHERE signal = $1 AND shard = $2 AND (last_ms, last_seq) >= ($3, $4)
+ ORDER BY last_ms, last_seq LIMIT 1";
+const DEAD: &str = "
+SELECT coalesce(sum(events), 0)::bigint, coalesce(bool_or(events_at IS NULL), false)
+  FROM dead_letter
+ WHERE signal = $1 AND shard = $2 AND entry_ms = $3 AND entry_seq = $4 AND state = 'PARKED'";
+
+/// How far a batch has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// In the stream, in no ledger batch.
+    Queued,
+    /// In a ledger batch that is being written.
+    Prepared,
+    /// Stored.
+    Committed,
+    /// Stored, and counted in the stores.
+    Audited,
+    /// Parked whole, with its reason.
+    DeadLettered,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Status {
+    state: State,
+    /// Events of it that are parked.
+    dead_lettered: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prepared_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audited_at_ms: Option<i64>,
+}
+
+impl Status {
+    const QUEUED: Status = Status {
+        state: State::Queued,
+        dead_lettered: 0,
+        prepared_at_ms: None,
+        committed_at_ms: None,
+        audited_at_ms: None,
+    };
+}
+
+/// Answers where a batch is, waiting for it where that is asked.
+pub(crate) async fn status(
+    gateway: &Gateway,
+    batch_id: &str,
+    request: &HttpRequest,
+    trail: &mut Trail,
+) -> Result<HttpResponse, Problem> {
+    let shared = &gateway.shared;
+    shared.pressure.admit()?;
+    let credentials = Credentials::read(request, &shared.config.trusted_proxies)?;
+    shared.quotas.admit_address(credentials.address)?;
+    let (goal, time) = wait(request.query_string())?;
+    let key = shared.keys.find(credentials.key_id).await?;
+    let sender = shared
+        .verifier
+        .sender(&credentials, key, b"", clock::now_ns())?;
+    trail.sender = Some(sender.key.clone());
+    if sender.key.public {
+        let detail = "a public key is for /v1/rum only";
+        return Err(Problem::new(Refusal::Forbidden, detail));
+    }
+    shared.quotas.take(&sender.key.buckets.requests, 1)?;
+    let id = shared
+        .batch_ids
+        .parse(sender.key.org, batch_id)
+        .map_err(|_| {
+            Problem::new(
+                Refusal::NotFound,
+                "no batch of this organisation has that id",
+            )
+        })?;
+    let deadline = Instant::now() + time;
+    loop {
+        let status = look(&shared.pool, id).await.map_err(|error| {
+            tracing::warn!(%error, "ledger cannot be asked");
+            Problem::new(
+                Refusal::DependencyDown,
+                "the ledger cannot be asked at the moment",
+            )
+        })?;
+        let reached = goal.is_none_or(|goal| status.state >= goal);
+        if reached || Instant::now() >= deadline || shared.pressure.is_going_down() {
+            return Ok(answer(batch_id, id, status));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn answer(batch_id: &str, id: BatchId, status: Status) -> HttpResponse {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        batch_id: &'a str,
+        signal: &'a str,
+        accepted_at_ms: u64,
+        #[serde(flatten)]
+        status: Status,
+    }
+    HttpResponse::Ok().json(Body {
+        batch_id,
+        signal: id.shard.signal.as_str(),
+        accepted_at_ms: id.entry.ms,
+        status,
+    })
+}
+
+/// The state to wait for and how long.
+fn wait(query: &str) -> Result<(Option<State>, Duration), Problem> {
+    let bad = |detail| Problem::new(Refusal::BadParameter, detail);
+    let goal = match parameter(query, "wait") {
+        None => return Ok((None, Duration::ZERO)),
+        Some("prepared") => State::Prepared,
+        Some("committed") => State::Committed,
+        Some("audited") => State::Audited,
+        Some(_) => return Err(bad("wait must be prepared, committed or audited")),
+    };
+    let time = match parameter(query, "timeout") {
+        None => WAIT_DEFAULT,
+        Some(text) => duration(text).ok_or_else(|| bad("timeout must be as 5s or 500ms"))?,
+    };
+    Ok((Some(goal), time.min(WAIT_MAX)))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    if let Some(number) = text.strip_suffix("ms") {
+        return number.parse().ok().map(Duration::from_millis);
+    }
+    let number = text.strip_suffix('s').unwrap_or(text);
+    number.parse().ok().map(Duration::from_secs)
+}
+
+async fn look(pool: &Pool, id: BatchId) -> Result<Status, PgError> {
+    let client = pool.get().await?;
+    let signal = id.shard.signal.as_str();
+    let shard = i16::try_from(id.shard.shard).unwrap_or(i16::MAX);
+    let ms = i64::try_from(id.entry.ms).unwrap_or(i64::MAX);
+    let seq = i64::try_from(id.entry.seq).unwrap_or(i64::MAX);
+
+    let cursor = client.prepare_cached(CURSOR).await?;
+    let Some(row) = client.query_opt(&cursor, &[&signal, &shard]).await? else {
+        return Ok(Status::QUEUED);
+    };
+    let cursor: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if (ms, seq) > cursor {
+        return Ok(Status::QUEUED);
+    }
+    let dead = client.prepare_cached(DEAD).await?;
+    let dead = client
+        .query_one(&dead, &[&signal, &shard, &ms, &seq])
+        .await?;
+    let (dead_lettered, whole): (i64, bool) = (dead.try_get(0)?, dead.try_get(1)?);
+    let batch = client.prepare_cached(BATCH).await?;
+    let row = client
+        .query_opt(&batch, &[&signal, &shard, &ms, &seq])
+        .await?;
+    let mut status = Status {
+        dead_lettered,
+        // Behind the cursor and in no batch that the ledger still lists: audited long ago.
+        state: State::Audited,
+        ..Status::QUEUED
+    };
+    if let Some(row) = row {
+        let first: (i64, i64) = (row.try_get("first_ms")?, row.try_get("first_seq")?);
+        if first <= (ms, seq) {
+            status.prepared_at_ms = row.try_get("prepared_at")?;
+            status.committed_at_ms = row.try_get("committed_at")?;
+            status.audited_at_ms = row.try_get("audited_at")?;
+            status.state = match row.try_get("state")? {
+                "PREPARED" => State::Prepared,
+                "COMMITTED" => State::Committed,
+                "PARKED" => State::DeadLettered,
+                _ => State::Audited,
+            };
+        }
+    }
+    if whole {
+        status.state = State::DeadLettered;
+    }
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_asked_for_in_words_and_bounded() {
+        assert_eq!(wait("").unwrap(), (None, Duration::ZERO));
+        assert_eq!(
+            wait("wait=committed").unwrap(),
+            (Some(State::Committed), WAIT_DEFAULT)
+        );
+        let short = wait("wait=audited&timeout=250ms").unwrap();
+        assert_eq!(short, (Some(State::Audited), Duration::from_millis(250)));
+        assert_eq!(wait("wait=prepared&timeout=9999s").unwrap().1, WAIT_MAX);
+        assert!(wait("wait=done").is_err());
+        assert!(wait("wait=committed&timeout=soon").is_err());
+    }
+}

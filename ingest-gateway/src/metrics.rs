@@ -1,0 +1,106 @@
+//! The gateway's metrics, each declared once.
+
+use millrace_runtime::metric::{Counter, Declared, Gauge, Histogram};
+
+/// Requests by signal and how they ended.
+pub static REQUESTS: Counter = Counter::new(
+    "millrace_gateway_requests_total",
+    "Requests by signal and outcome: `accepted`, `replayed`, `validated`, or the code of the refusal.",
+    &["signal", "outcome"],
+);
+/// Time from the headers to the answer.
+pub static DURATION: Histogram = Histogram::new(
+    "millrace_gateway_request_duration_seconds",
+    "Time from a request's headers to its answer, seconds.",
+    &["signal"],
+);
+/// Body sizes.
+pub static WIRE_BYTES: Histogram = Histogram::new(
+    "millrace_gateway_request_wire_bytes",
+    "Size of request bodies on the wire, bytes.",
+    &["signal"],
+);
+/// Bytes received in bodies of accepted requests.
+pub static ACCEPTED_BYTES: Counter = Counter::new(
+    "millrace_gateway_accepted_wire_bytes_total",
+    "Bytes on the wire of accepted requests.",
+    &["signal"],
+);
+/// Events accepted.
+pub static EVENTS_ACCEPTED: Counter = Counter::new(
+    "millrace_gateway_events_accepted_total",
+    "Events accepted and appended.",
+    &["signal"],
+);
+/// Events rejected.
+pub static EVENTS_REJECTED: Counter = Counter::new(
+    "millrace_gateway_events_rejected_total",
+    "Events rejected, by the code of the reason.",
+    &["signal", "code"],
+);
+/// Time in the append script.
+pub static APPEND_DURATION: Histogram = Histogram::new(
+    "millrace_gateway_append_duration_seconds",
+    "Time of one atomic append in Redis, its fsync included, seconds.",
+    &["signal"],
+);
+/// Failed appends.
+pub static APPEND_FAILURES: Counter = Counter::new(
+    "millrace_gateway_append_failures_total",
+    "Appends whose outcome was not a success, by kind: `timeout`, `memory`, `other`.",
+    &["kind"],
+);
+/// Bytes of bodies held.
+pub static IN_FLIGHT: Gauge = Gauge::new(
+    "millrace_gateway_in_flight_bytes",
+    "Bytes of request bodies held at this moment.",
+    &[],
+);
+/// Redis memory.
+pub static REDIS_MEMORY: Gauge = Gauge::new(
+    "millrace_gateway_redis_memory_bytes",
+    "Memory in use by Redis when last asked, bytes.",
+    &[],
+);
+/// The budget for it.
+pub static REDIS_MEMORY_MAX: Gauge = Gauge::new(
+    "millrace_gateway_redis_memory_budget_bytes",
+    "Redis memory above which requests are refused with 503, bytes.",
+    &[],
+);
+/// Key look-ups.
+pub static KEY_LOOKUPS: Counter = Counter::new(
+    "millrace_gateway_key_lookups_total",
+    "Key look-ups: `hit` from the cache, `miss` from PostgreSQL, `stale` from the cache because PostgreSQL is down, `failed`.",
+    &["outcome"],
+);
+/// Quota refusals.
+pub static QUOTA_REFUSALS: Counter = Counter::new(
+    "millrace_gateway_quota_refusals_total",
+    "Requests refused with 429, by the quota: `address_requests`, `requests`, `events`, `bytes`.",
+    &["quota"],
+);
+/// Panics in a handler.
+pub static PANICS: Counter = Counter::new(
+    "millrace_gateway_panics_total",
+    "Requests answered with 500 because of a defect of ours.",
+    &[],
+);
+
+/// All of them, in the order of the reference page.
+pub static ALL: &[&dyn Declared] = &[
+    &REQUESTS,
+    &DURATION,
+    &WIRE_BYTES,
+    &ACCEPTED_BYTES,
+    &EVENTS_ACCEPTED,
+    &EVENTS_REJECTED,
+    &APPEND_DURATION,
+    &APPEND_FAILURES,
+    &IN_FLIGHT,
+    &REDIS_MEMORY,
+    &REDIS_MEMORY_MAX,
+    &KEY_LOOKUPS,
+    &QUOTA_REFUSALS,
+    &PANICS,
+];

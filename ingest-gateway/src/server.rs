@@ -1,0 +1,267 @@
+//! The server: routes, threads, one log line and one count per request, and the way down.
+
+use crate::answer::Answer;
+use crate::append::{Appender, RESPONSE_TIMEOUT};
+use crate::batches;
+use crate::config::Config;
+use crate::cors;
+use crate::error::{GatewayError, Problem};
+use crate::gateway::{Gateway, Shared};
+use crate::health;
+use crate::ingest::ingest;
+use crate::metrics::{self, DURATION, PANICS, REQUESTS};
+use crate::trail::Trail;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use futures_util::FutureExt as _;
+use millrace_runtime::redis::Connections;
+use millrace_runtime::shutdown::CancellationToken;
+use millrace_runtime::{admin, metric, redis};
+use millrace_shared::Signal;
+use millrace_shared::outcome::Refusal;
+use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::Instrument as _;
+
+/// Idle connections are kept longer than common proxies keep theirs, so that the proxy closes.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Time for requests in flight when going down.
+const SHUTDOWN_S: u64 = 20;
+/// Connections of one thread; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// Where the gateway listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For agents.
+    pub public: TcpListener,
+    /// For `/metrics`, `/healthz` and `/readyz`.
+    pub admin: Option<TcpListener>,
+}
+
+/// Runs a gateway until `shutdown`, then finishes what is in flight.
+///
+/// # Errors
+/// When a store's address cannot be used, PostgreSQL does not come up, or serving fails.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
+    let exporter = metric::exporter();
+    metric::describe_all(metrics::ALL);
+    let redis = Arc::new(Connections::open(&config.redis_url, 1, RESPONSE_TIMEOUT)?);
+    let watched = redis::open(&config.redis_url, RESPONSE_TIMEOUT)?;
+    let shared = Shared::start(config).await?;
+    let watch = Arc::clone(&shared.pressure).watch(watched, shutdown.clone());
+    let public = serve(listeners.public, Arc::clone(&shared), shutdown.clone());
+    let admin = async {
+        match listeners.admin {
+            Some(listener) => {
+                let ready = health::readiness(Arc::clone(&shared), redis);
+                admin::serve(listener, exporter, ready, shutdown.clone()).await
+            }
+            None => Ok(()),
+        }
+    };
+    let (public, admin, ()) = futures_util::future::join3(public, admin, watch).await;
+    public.and(admin).map_err(GatewayError::Serve)
+}
+
+async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let config = &shared.config;
+    let (threads, header_timeout) = (config.threads, config.header_timeout);
+    let of_threads = Arc::clone(&shared);
+    let address = listener.local_addr()?;
+    let server = HttpServer::new(move || {
+        let shared = Arc::clone(&of_threads);
+        App::new()
+            .data_factory(move || std::future::ready(gateway(&shared)))
+            .configure(routes)
+            .default_service(web::to(not_found))
+    })
+    .workers(threads)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(header_timeout)
+    .max_connections(CONNECTIONS_MAX)
+    .shutdown_timeout(SHUTDOWN_S)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    tracing::info!(%address, threads, "gateway listens");
+    let handle = server.handle();
+    let stop = async {
+        shutdown.cancelled().await;
+        shared.pressure.go_down();
+        handle.stop(true).await;
+    };
+    let (served, ()) = futures_util::future::join(server, stop).await;
+    served
+}
+
+fn gateway(shared: &Arc<Shared>) -> Result<Gateway, ::redis::RedisError> {
+    Ok(Gateway {
+        shared: Arc::clone(shared),
+        appender: Appender::open(&shared.config.redis_url)?,
+    })
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    for signal in Signal::ALL {
+        app.service(ingest_resource(signal));
+    }
+    app.service(
+        web::resource("/v1/batches/{batch_id}")
+            .route(web::get().to(get_batch))
+            .default_service(web::to(|request| not_allowed(request, "GET"))),
+    );
+}
+
+fn ingest_resource(signal: Signal) -> Resource {
+    let post = move |gateway: web::Data<Gateway>, request: HttpRequest, payload: web::Payload| {
+        post_events(signal, gateway, request, payload)
+    };
+    let resource = web::resource(format!("/v1/{signal}")).route(web::post().to(post));
+    if signal == Signal::Rum {
+        let preflight = web::method(actix_web::http::Method::OPTIONS)
+            .to(|request: HttpRequest| std::future::ready(cors::preflight(&request)));
+        resource
+            .route(preflight)
+            .default_service(web::to(|request| not_allowed(request, "POST, OPTIONS")))
+    } else {
+        resource.default_service(web::to(|request| not_allowed(request, "POST")))
+    }
+}
+
+async fn post_events(
+    signal: Signal,
+    gateway: web::Data<Gateway>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> HttpResponse {
+    let started = Instant::now();
+    let mut trail = Trail::of(&request);
+    let span = tracing::debug_span!("ingest", signal = signal.as_str());
+    let ingest = ingest(&gateway, signal, &request, &mut payload, &mut trail);
+    let outcome = AssertUnwindSafe(ingest)
+        .catch_unwind()
+        .instrument(span)
+        .await;
+    let outcome = outcome.unwrap_or_else(|_| Err(defect()));
+    let label = match &outcome {
+        Ok(answer) => answer.outcome.as_str(),
+        Err(problem) => problem.refusal.code(),
+    };
+    let took = started.elapsed();
+    REQUESTS.add(&[signal.as_str(), label], 1);
+    DURATION.observe(&[signal.as_str()], took.as_secs_f64());
+    log(&gateway, &trail, signal, &outcome, took);
+    let mut response = match &outcome {
+        Ok(answer) => answer.response(),
+        Err(problem) => problem.response(&trail.request_id),
+    };
+    trail.finish(&mut response, gateway.shared.pressure.is_going_down());
+    response
+}
+
+/// One line per request. What the pipeline sends about itself is logged only for debugging, or
+/// each line would cause the next.
+fn log(
+    gateway: &Gateway,
+    trail: &Trail,
+    signal: Signal,
+    outcome: &Result<Answer, Problem>,
+    took: Duration,
+) {
+    let key = trail.sender.as_deref();
+    let own = key.is_some_and(|key| key.id == gateway.shared.config.self_key_id);
+    let trace = trail.trace.as_ref();
+    let (trace_id, parent) = trace.map_or(("", ""), |t| (&t.trace_id, &t.span_id));
+    let (request_id, signal) = (trail.request_id.as_str(), signal.as_str());
+    let org = key.map(|key| tracing::field::display(key.org));
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    match outcome {
+        Ok(answer) if own => {
+            tracing::debug!(
+                request_id,
+                signal,
+                accepted = answer.counts.accepted,
+                "accepted"
+            );
+        }
+        Ok(answer) => tracing::info!(
+            request_id,
+            signal,
+            org,
+            key = key.map(|key| key.id.as_str()),
+            outcome = answer.outcome.as_str(),
+            accepted = answer.counts.accepted,
+            rejected = answer.counts.rejected,
+            trace_id,
+            parent_span_id = parent,
+            took_us,
+            "request"
+        ),
+        Err(problem) => tracing::info!(
+            request_id,
+            signal,
+            org,
+            key = key.map(|key| key.id.as_str()),
+            outcome = problem.refusal.code(),
+            detail = problem.detail.as_ref(),
+            trace_id,
+            parent_span_id = parent,
+            took_us,
+            "request refused"
+        ),
+    }
+}
+
+async fn get_batch(
+    gateway: web::Data<Gateway>,
+    request: HttpRequest,
+    batch_id: web::Path<String>,
+) -> HttpResponse {
+    let mut trail = Trail::of(&request);
+    let status = batches::status(&gateway, &batch_id, &request, &mut trail);
+    let outcome = AssertUnwindSafe(status).catch_unwind().await;
+    let mut response = match outcome.unwrap_or_else(|_| Err(defect())) {
+        Ok(response) => response,
+        Err(problem) => problem.response(&trail.request_id),
+    };
+    trail.finish(&mut response, gateway.shared.pressure.is_going_down());
+    response
+}
+
+/// The panic hook has logged where.
+fn defect() -> Problem {
+    PANICS.add(&[], 1);
+    Problem::new(Refusal::Internal, "the request met a defect of the gateway")
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    refuse(
+        &request,
+        &Problem::new(Refusal::NotFound, "there is nothing at this path"),
+    )
+}
+
+async fn not_allowed(request: HttpRequest, methods: &'static str) -> HttpResponse {
+    let detail = format!("this path takes {methods}");
+    refuse(
+        &request,
+        &Problem::new(Refusal::MethodNotAllowed, detail).allowing(methods),
+    )
+}
+
+fn refuse(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+    let trail = Trail::of(request);
+    let mut response = problem.response(&trail.request_id);
+    trail.finish(&mut response, false);
+    response
+}
