@@ -27,7 +27,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Start everything in the background: engines, tables, demo organisation, services
-    Run(Which),
+    Run {
+        #[command(flatten)]
+        which: Which,
+        /// Build the services without optimisation: sooner, for trying a change
+        #[arg(long)]
+        debug: bool,
+    },
     /// Stop everything that `run` started; the data stays
     Stop(Kept),
     /// Install the engines and start nothing
@@ -115,8 +121,8 @@ fn act(action: Action, schema: PathBuf) -> anyhow::Result<ExitCode> {
             let root = install::ensure(&say)?;
             say(&format!("engines are in {}", root.path().display()));
         }
-        Action::Run(which) => {
-            let told = run::start(&options(&which, schema), &which.kept.directory())?;
+        Action::Run { which, debug } => {
+            let told = run::start(&options(&which, schema), &which.kept.directory(), !debug)?;
             std::io::stdout().write_all(told.as_bytes())?;
         }
         Action::Stop(kept) => run::stop(&kept.directory(), &say)?,

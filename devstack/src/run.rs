@@ -20,15 +20,16 @@ use crate::{Error, Options, Stack, place, report};
 /// What is built, beside the services: what seeds the demonstration, and what sends load.
 const TOOLS: [&str; 2] = ["millrace-admin", "millrace-load"];
 
-/// Brings the whole pipeline up. `options` says where and on which ports the engines are.
+/// Brings the whole pipeline up. `options` says where and on which ports the engines are;
+/// services that are not `optimised` build faster and run slower.
 /// Returns what to tell the user.
-pub fn start(options: &Options, directory: &Path) -> Result<String, Error> {
+pub fn start(options: &Options, directory: &Path, optimised: bool) -> Result<String, Error> {
     fs::create_dir_all(directory.join("logs"))
         .doing(|| "cannot create the run directory".to_owned())?;
     let _lock = alone(directory)?;
     let began = Instant::now();
-    (options.say)("building the services (release) …");
-    let build = build()?;
+    (options.say)("building the services …");
+    let build = build(optimised)?;
     let stack = Stack::start(options);
     let built = finish(build);
     let stack = stack?;
@@ -40,7 +41,7 @@ pub fn start(options: &Options, directory: &Path) -> Result<String, Error> {
     let run = Run {
         directory,
         logs: directory.join("logs"),
-        bins: place::target().join("release"),
+        bins: place::target().join(if optimised { "release" } else { "debug" }),
     };
     let mut settings = run.settings(&stack)?;
     let demo = Demo {
@@ -169,12 +170,13 @@ fn alone(directory: &Path) -> Result<File, Error> {
 }
 
 /// Builds while the engines are installed and started: both take minutes the first time.
-fn build() -> Result<Child, Error> {
+fn build(optimised: bool) -> Result<Child, Error> {
     let cargo = place::text("CARGO").unwrap_or_else(|| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--release"])
-        .current_dir(place::workspace());
+    command.arg("build").current_dir(place::workspace());
+    if optimised {
+        command.arg("--release");
+    }
     for package in Service::ALL.map(Service::name).into_iter().chain(TOOLS) {
         command.args(["--package", package]);
     }
