@@ -1,0 +1,343 @@
+//! All rules of an organisation, compiled together.
+
+use super::condition::{self, Test};
+use super::def::{DedupeDef, MissingGroup, RuleDef, Selection, WindowDef};
+use super::error::{Problem, RuleError};
+use super::evaluate::Scratch;
+use super::hours::BusinessHours;
+use super::index::{Cover, Index, IndexBuilder};
+use super::keys::KeySlot;
+use super::path::{Source, sources};
+use super::slots::FieldMap;
+use super::{DEDUPE_SECONDS_DEFAULT, RULES_MAX};
+use crate::windows::{WindowKind, WindowSpec};
+use hashbrown::HashMap;
+use millrace_shared::limits::NS_PER_SECOND;
+use millrace_shared::{Role, Signal};
+use std::sync::Arc;
+
+/// What an organisation's rules need to know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct OrgSettings {
+    /// The key under which values of groups are hashed.
+    pub hash_key: [u8; 32],
+    /// When the organisation works.
+    pub hours: BusinessHours,
+}
+
+/// The number of a rule in its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleIndex(pub u32);
+
+/// A compiled rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// As it is written.
+    pub def: Arc<RuleDef>,
+    /// Its window, if it has one.
+    pub window: Option<WindowSpec>,
+    /// How long after its last firing an alert takes up the next one, nanoseconds.
+    pub dedupe_ns: i64,
+    pub(super) selection: Node,
+    pub(super) exceptions: Vec<(Node, Option<i64>)>,
+    pub(super) group: Vec<KeySlot>,
+    pub(super) dedupe: Vec<KeySlot>,
+    pub(super) distinct: Option<KeySlot>,
+    pub(super) missing_counts: bool,
+}
+
+/// Conditions and groups of them, with slots for fields.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    None(Vec<Node>),
+    Condition { slot: u32, test: Test },
+}
+
+/// The slot of conditions that are not about a field.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// What one signal's events need.
+#[derive(Debug, Default)]
+pub(super) struct Matcher {
+    pub(super) fields: FieldMap,
+    pub(super) index: Index,
+}
+
+/// The enabled rules of an organisation, ready to be asked about events.
+#[derive(Debug)]
+pub struct RuleSet {
+    pub(super) rules: Vec<Rule>,
+    pub(super) matchers: [Option<Matcher>; Signal::ALL.len()],
+    pub(super) slots: usize,
+    pub(super) settings: OrgSettings,
+}
+
+impl RuleSet {
+    /// Compiles the enabled rules. What cannot be used is left out and named.
+    #[must_use]
+    pub fn compile(
+        rules: impl IntoIterator<Item = Arc<RuleDef>>,
+        settings: OrgSettings,
+    ) -> (RuleSet, Vec<RuleError>) {
+        let mut compiler = Compiler::default();
+        let mut errors = Vec::new();
+        for def in rules {
+            if !def.enabled {
+                continue;
+            }
+            if compiler.rules.len() == RULES_MAX {
+                let problem = Problem::new("", format!("is one of more than {RULES_MAX}"));
+                errors.push(RuleError {
+                    id: def.id.clone(),
+                    problem,
+                });
+                continue;
+            }
+            match compiler.rule(&def) {
+                Ok(rule) => compiler.rules.push(rule),
+                Err(problem) => errors.push(RuleError {
+                    id: def.id.clone(),
+                    problem,
+                }),
+            }
+        }
+        (compiler.finish(settings), errors)
+    }
+
+    /// The rule with that number.
+    #[must_use]
+    pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
+        self.rules.get(index.0 as usize)
+    }
+
+    /// All rules, in the order of their numbers.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether no rule looks at the signal.
+    #[must_use]
+    pub fn ignores(&self, signal: Signal) -> bool {
+        self.matchers
+            .get(usize::from(signal.number()))
+            .is_none_or(Option::is_none)
+    }
+
+    /// Working memory for [`RuleSet::evaluate`]. One serves any number of sets in turn.
+    #[must_use]
+    pub fn scratch() -> Scratch {
+        Scratch::default()
+    }
+}
+
+#[derive(Default)]
+struct Compiler {
+    rules: Vec<Rule>,
+    paths: HashMap<String, u32>,
+    common: Vec<bool>,
+}
+
+impl Compiler {
+    fn rule(&mut self, def: &Arc<RuleDef>) -> Result<Rule, Problem> {
+        let selection = self.node(&def.selection, "selection")?;
+        let mut exceptions = Vec::new();
+        for (at, exception) in def.exceptions.iter().enumerate() {
+            let path = format!("exceptions[{at}].selection");
+            exceptions.push((
+                self.node(&exception.selection, &path)?,
+                exception.expires_at,
+            ));
+        }
+        let default = default_dedupe(def);
+        let dedupe = def.dedupe.as_ref().unwrap_or(&default);
+        let distinct = match &def.window {
+            Some(WindowDef::Distinct { field, .. }) => Some(self.key(field)),
+            Some(WindowDef::Count { .. }) | None => None,
+        };
+        Ok(Rule {
+            def: Arc::clone(def),
+            window: def.window.as_ref().map(|window| WindowSpec {
+                kind: match window {
+                    WindowDef::Count { .. } => WindowKind::Count,
+                    WindowDef::Distinct { .. } => WindowKind::Distinct,
+                },
+                length_ns: i64::from(window.seconds()) * NS_PER_SECOND,
+                threshold: window.threshold(),
+            }),
+            dedupe_ns: i64::from(dedupe.window_seconds) * NS_PER_SECOND,
+            selection,
+            exceptions,
+            group: def.group_by.iter().map(|path| self.key(path)).collect(),
+            dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
+            distinct,
+            missing_counts: def.missing_group == MissingGroup::Own,
+        })
+    }
+
+    fn node(&mut self, selection: &Selection, path: &str) -> Result<Node, Problem> {
+        let mut list = |list: &[Selection], group: &str| -> Result<Vec<Node>, Problem> {
+            let nodes = list.iter().enumerate();
+            nodes
+                .map(|(at, item)| self.node(item, &format!("{path}.{group}[{at}]")))
+                .collect()
+        };
+        Ok(match selection {
+            Selection::All(all) => Node::All(list(all, "all")?),
+            Selection::Any(any) => Node::Any(list(any, "any")?),
+            Selection::None(none) => Node::None(list(none, "none")?),
+            Selection::Condition(written) => {
+                let test = condition::compile(written)
+                    .map_err(|(member, what)| Problem::new(&format!("{path}.{member}"), what))?;
+                let slot = match test {
+                    Test::AfterHours(_) | Test::Ioc(_) => NO_SLOT,
+                    Test::Equal { .. }
+                    | Test::Text { .. }
+                    | Test::Regex(_)
+                    | Test::Exists(_)
+                    | Test::Number(..)
+                    | Test::Rank(..)
+                    | Test::Cidr(_) => self.slot(&written.field),
+                };
+                Node::Condition { slot, test }
+            }
+        })
+    }
+
+    fn slot(&mut self, path: &str) -> u32 {
+        if let Some(slot) = self.paths.get(path) {
+            return *slot;
+        }
+        let slot = u32::try_from(self.paths.len()).unwrap_or(NO_SLOT);
+        self.paths.insert(path.to_owned(), slot);
+        self.common
+            .push(sources(path).iter().any(|(_, source)| is_common(source)));
+        slot
+    }
+
+    fn key(&mut self, path: &str) -> KeySlot {
+        let is_address = sources(path)
+            .iter()
+            .any(|(_, source)| *source == Source::Core(Role::Ip));
+        KeySlot {
+            slot: self.slot(path),
+            is_address,
+        }
+    }
+
+    fn finish(self, settings: OrgSettings) -> RuleSet {
+        let slots = self.paths.len();
+        let mut paths = vec![""; slots];
+        for (path, slot) in &self.paths {
+            if let Some(place) = paths.get_mut(*slot as usize) {
+                *place = path;
+            }
+        }
+        let matchers = Signal::ALL.map(|signal| self.matcher(signal, &paths));
+        RuleSet {
+            rules: self.rules,
+            matchers,
+            slots,
+            settings,
+        }
+    }
+
+    fn matcher(&self, signal: Signal, paths: &[&str]) -> Option<Matcher> {
+        let mut fields = FieldMap::default();
+        let mut index = IndexBuilder::default();
+        let mut used = vec![false; paths.len()];
+        let mut any = false;
+        for (number, rule) in (0..).zip(&self.rules) {
+            if !rule.def.scope.contains(&signal) {
+                continue;
+            }
+            any = true;
+            index.add(number, self.cover(&rule.selection));
+            rule.each_slot(&mut |slot| {
+                if let (Some(used), Some(path)) =
+                    (used.get_mut(slot as usize), paths.get(slot as usize))
+                    && !std::mem::replace(used, true)
+                {
+                    fields.add(slot, path);
+                }
+            });
+        }
+        any.then(|| Matcher {
+            fields,
+            index: index.finish(),
+        })
+    }
+
+    fn cover(&self, node: &Node) -> Option<Cover> {
+        match node {
+            Node::All(all) => Cover::all(all.iter().map(|node| self.cover(node))),
+            Node::Any(any) => Cover::any(any.iter().map(|node| self.cover(node))),
+            Node::None(_) => None,
+            Node::Condition { slot, test } => {
+                let common = self.common.get(*slot as usize).copied().unwrap_or(false);
+                Cover::of(test, *slot, common)
+            }
+        }
+    }
+}
+
+/// Fields that hold one of a few words in every event: an equality with them says little.
+fn is_common(source: &Source) -> bool {
+    match source {
+        Source::Key(..) => false,
+        Source::Core(role) => matches!(
+            role,
+            Role::Service
+                | Role::Environment
+                | Role::Level
+                | Role::Kind
+                | Role::Status
+                | Role::MetricType
+                | Role::EventType
+                | Role::Outcome
+                | Role::Severity
+                | Role::ActorType
+        ),
+    }
+}
+
+impl Rule {
+    fn each_slot(&self, visit: &mut impl FnMut(u32)) {
+        self.selection.each_slot(visit);
+        for (exception, _) in &self.exceptions {
+            exception.each_slot(visit);
+        }
+        let keys = self.group.iter().chain(&self.dedupe).chain(&self.distinct);
+        keys.for_each(|key| visit(key.slot));
+    }
+}
+
+impl Node {
+    fn each_slot(&self, visit: &mut impl FnMut(u32)) {
+        match self {
+            Node::All(list) | Node::Any(list) | Node::None(list) => {
+                list.iter().for_each(|node| node.each_slot(visit));
+            }
+            Node::Condition { slot, .. } => visit(*slot),
+        }
+    }
+}
+
+/// Alerts are told apart by the groups of the rule where it has any; else by who acted, or, for
+/// signals without anybody acting, by the service.
+fn default_dedupe(def: &RuleDef) -> DedupeDef {
+    let someone_acts = |signal: &Signal| matches!(signal, Signal::Audit | Signal::Rum);
+    let keys = if def.window.is_some() || !def.group_by.is_empty() {
+        def.group_by.clone()
+    } else if def.scope.iter().all(someone_acts) {
+        vec!["actor".to_owned()]
+    } else {
+        vec!["service".to_owned()]
+    };
+    DedupeDef {
+        keys,
+        window_seconds: DEDUPE_SECONDS_DEFAULT,
+    }
+}

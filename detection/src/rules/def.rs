@@ -1,0 +1,292 @@
+//! A rule as it is written: plain data, one field per member of the JSON document.
+//! Reading, checking and writing the document is `json`'s.
+
+use millrace_shared::Signal;
+use millrace_shared::wire::Severity;
+use serde_json::Value;
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleDef {
+    /// Id, unique in the organisation.
+    pub id: String,
+    /// Name, and title of its alerts.
+    pub name: String,
+    /// Version; raised with every change.
+    pub version: u32,
+    /// Severity of its alerts.
+    pub severity: RuleSeverity,
+    /// Text of its alerts, with `{field.path}` placeholders.
+    pub message: String,
+    /// Whether it runs.
+    pub enabled: bool,
+    /// The signals it looks at.
+    pub scope: Vec<Signal>,
+    /// ATT&CK techniques and tactics.
+    pub attack: Vec<String>,
+    /// Which events it selects.
+    pub selection: Selection,
+    /// What has to add up before it fires.
+    pub window: Option<WindowDef>,
+    /// The fields whose values make a group; each group has a window of its own.
+    pub group_by: Vec<String>,
+    /// What becomes of an event that lacks a field of `group_by`.
+    pub missing_group: MissingGroup,
+    /// Which firings are the same alert; the default where absent.
+    pub dedupe: Option<DedupeDef>,
+    /// What is let pass although it is selected.
+    pub exceptions: Vec<ExceptionDef>,
+    /// When it is silent.
+    pub mute: Vec<MuteDef>,
+    /// Its own test cases.
+    pub tests: Vec<TestDef>,
+}
+
+/// The severity of a rule's alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleSeverity {
+    /// Always the same.
+    Fixed(Severity),
+    /// That of the event's indicator score (`"ioc"`).
+    Ioc,
+}
+
+/// Conditions and groups of them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selection {
+    /// Every one holds.
+    All(Vec<Selection>),
+    /// At least one holds.
+    Any(Vec<Selection>),
+    /// Not one holds.
+    None(Vec<Selection>),
+    /// The condition holds.
+    Condition(Condition),
+}
+
+/// One condition on one field. A field with several values (targets, arrays) satisfies it when
+/// one of them does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Path of the field; empty for `after_hours` and `ioc_score_gte`.
+    pub field: String,
+    /// What is asked.
+    pub op: Op,
+    /// What it is compared with: a scalar or a list, as the operator wants.
+    pub value: Value,
+}
+
+/// An operator and whether case matters to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// The operator.
+    pub operator: Operator,
+    /// Whether upper and lower case are the same to it (`_ci`).
+    pub any_case: bool,
+}
+
+macro_rules! operators {
+    ($($(#[$doc:meta])* $operator:ident = $name:literal,)*) => {
+        /// What a condition asks of a field.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operator { $($(#[$doc])* $operator,)* }
+
+        impl Operator {
+            /// All operators.
+            pub const ALL: &'static [Operator] = &[$(Operator::$operator,)*];
+
+            /// Its name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Operator::$operator => $name,)* }
+            }
+        }
+    };
+}
+
+operators! {
+    /// Is the value.
+    Eq = "eq",
+    /// Is not the value, or is missing.
+    Neq = "neq",
+    /// Contains the text, or one of them.
+    Contains = "contains",
+    /// Is one of the values.
+    In = "in",
+    /// Is none of the values, or is missing.
+    NotIn = "not_in",
+    /// Starts with the text, or one of them.
+    StartsWith = "starts_with",
+    /// Ends with the text, or one of them.
+    EndsWith = "ends_with",
+    /// Matches the regular expression somewhere.
+    Regex = "regex",
+    /// Is there and not null (`true`), or is not (`false`).
+    Exists = "exists",
+    /// Is greater.
+    Gt = "gt",
+    /// Is greater or equal.
+    Gte = "gte",
+    /// Is less.
+    Lt = "lt",
+    /// Is less or equal.
+    Lte = "lte",
+    /// Is an address in the network, or in one of them.
+    Cidr = "cidr",
+    /// Happened outside business hours (`true`), or within (`false`).
+    AfterHours = "after_hours",
+    /// The event's indicator score is at least the value.
+    IocScoreGte = "ioc_score_gte",
+}
+
+impl Operator {
+    /// Whether there is a `_ci` variant.
+    #[must_use]
+    pub const fn has_any_case(self) -> bool {
+        match self {
+            Operator::Eq
+            | Operator::Neq
+            | Operator::Contains
+            | Operator::In
+            | Operator::NotIn
+            | Operator::StartsWith
+            | Operator::EndsWith
+            | Operator::Regex => true,
+            Operator::Exists
+            | Operator::Gt
+            | Operator::Gte
+            | Operator::Lt
+            | Operator::Lte
+            | Operator::Cidr
+            | Operator::AfterHours
+            | Operator::IocScoreGte => false,
+        }
+    }
+}
+
+impl Op {
+    /// Reads a name such as `eq` or `contains_ci`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Op> {
+        let (base, any_case) = name
+            .strip_suffix("_ci")
+            .map_or((name, false), |base| (base, true));
+        let operator = *Operator::ALL
+            .iter()
+            .find(|operator| operator.as_str() == base)?;
+        (!any_case || operator.has_any_case()).then_some(Op { operator, any_case })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        let suffix = if self.any_case { "_ci" } else { "" };
+        format!("{}{suffix}", self.operator.as_str())
+    }
+}
+
+/// What has to add up within a sliding window of event time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowDef {
+    /// So many events.
+    Count {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at this many.
+        threshold: u32,
+    },
+    /// So many different values of a field.
+    Distinct {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at this many.
+        threshold: u32,
+        /// Path of the field.
+        field: String,
+    },
+}
+
+impl WindowDef {
+    /// Length of the window.
+    #[must_use]
+    pub const fn seconds(&self) -> u32 {
+        match self {
+            WindowDef::Count { seconds, .. } | WindowDef::Distinct { seconds, .. } => *seconds,
+        }
+    }
+
+    /// Fires at this many.
+    #[must_use]
+    pub const fn threshold(&self) -> u32 {
+        match self {
+            WindowDef::Count { threshold, .. } | WindowDef::Distinct { threshold, .. } => {
+                *threshold
+            }
+        }
+    }
+}
+
+/// What becomes of an event that lacks a value to group by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingGroup {
+    /// It belongs to no group: it counts in no window (`"skip"`).
+    #[default]
+    Skip,
+    /// Missing is a value like any other (`"own"`).
+    Own,
+}
+
+/// Which firings are the same alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DedupeDef {
+    /// Paths of the fields whose values must agree; none: all firings of the rule are the same.
+    pub keys: Vec<String>,
+    /// For how long after the last of them.
+    pub window_seconds: u32,
+}
+
+/// What is let pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExceptionDef {
+    /// Which events.
+    pub selection: Selection,
+    /// Until when, nanoseconds.
+    pub expires_at: Option<i64>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A stretch of time in which a rule is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MuteDef {
+    /// From then on, nanoseconds.
+    pub from: i64,
+    /// Until before then, nanoseconds.
+    pub until: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A test case of a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestDef {
+    /// What it shows.
+    pub name: String,
+    /// Events as the contract has them, sent in this order.
+    pub events: Vec<Value>,
+    /// The signal they are of; the rule's first where absent.
+    pub signal: Option<Signal>,
+    /// The indicator score they are given.
+    pub ioc_score: u8,
+    /// What is expected.
+    pub expect: Expect,
+}
+
+/// What a test case expects of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// It fires.
+    Match,
+    /// It does not fire.
+    NoMatch,
+}

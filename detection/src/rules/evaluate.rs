@@ -1,0 +1,284 @@
+//! One event against all rules of its organisation.
+
+use super::compile::{NO_SLOT, Node, Rule, RuleIndex, RuleSet};
+use super::condition::Test;
+use super::def::RuleSeverity;
+use super::index::{Index, SlotIndex, hash_of_text};
+use super::keys::{KeyFields, Keyed, Use};
+use super::literal::hash_value;
+use super::slots::Slots;
+use crate::indicators::Verdict;
+use millrace_shared::wire::Severity;
+use millrace_shared::{Event, Resource, Value};
+
+/// What rules see of an event: everything is handed in, nothing is looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct EventView<'e, 'a> {
+    /// The event, not yet scrubbed.
+    pub event: &'e Event<'a>,
+    /// Its body's resource.
+    pub resource: &'e Resource<'a>,
+    /// When it happened, nanoseconds.
+    pub timestamp_ns: i64,
+    /// When it was received, nanoseconds.
+    pub received_ns: i64,
+    /// What the indicators say of it.
+    pub verdict: Verdict,
+}
+
+/// A rule that selected an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleMatch {
+    /// The rule.
+    pub rule: RuleIndex,
+    /// Severity of an alert made of it.
+    pub severity: Severity,
+    /// When it counts: the event's time, though never later than its receipt, so that a wrong
+    /// clock cannot move a window into the future.
+    pub at_ns: i64,
+    /// The group it counts in; `None` where the rule has no `group_by`, or (without a window) a
+    /// value is missing.
+    pub group: Option<u128>,
+    /// What tells its alert from others of the rule; `None` when a value is missing: such an alert
+    /// is the same as no other.
+    pub dedupe: Option<u128>,
+    /// The value that a distinct count counts.
+    pub distinct: Option<u64>,
+    /// Where the group's values stand.
+    pub group_fields: KeyFields,
+    /// Where the dedupe key's values stand.
+    pub dedupe_fields: KeyFields,
+}
+
+/// Working memory, used for event after event.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    slots: Slots,
+    tried: Vec<u32>,
+    epoch: u32,
+    candidates: Vec<u32>,
+}
+
+impl Scratch {
+    fn begin(&mut self, set: &RuleSet) {
+        self.slots.begin(set.slots);
+        self.candidates.clear();
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.tried.clear();
+            self.epoch = 1;
+        }
+        if self.tried.len() < set.rules.len() {
+            self.tried.resize(set.rules.len(), 0);
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, rules: &[u32]) {
+        for rule in rules {
+            if let Some(tried) = self.tried.get_mut(*rule as usize)
+                && *tried != self.epoch
+            {
+                *tried = self.epoch;
+                self.candidates.push(*rule);
+            }
+        }
+    }
+
+    /// Gathers the rules that the event's values make candidates.
+    fn gather(&mut self, index: &Index, view: &EventView<'_, '_>) {
+        self.add(&index.always);
+        if view.verdict.score > 0 {
+            self.add(&index.ioc);
+        }
+        let slots = std::mem::take(&mut self.slots);
+        for slot in slots.touched() {
+            let Some(Some(of_slot)) = index.slots.get(*slot as usize) else {
+                continue;
+            };
+            self.add(&of_slot.present);
+            for (_, value) in slots.values(*slot, view.event, view.resource) {
+                self.gather_value(of_slot, &value);
+            }
+        }
+        self.slots = slots;
+    }
+
+    #[inline]
+    fn gather_value(&mut self, index: &SlotIndex, value: &Value<'_>) {
+        let SlotIndex {
+            equal,
+            equal_any_case,
+            texts,
+            ..
+        } = index;
+        match value {
+            Value::Text(text) | Value::Json(text) => {
+                let bytes = text.len();
+                self.add(equal.of(bytes, || Some(hash_of_text(text, false))));
+                if !equal_any_case.is_empty() {
+                    self.add(equal_any_case.of(bytes, || Some(hash_of_text(text, true))));
+                }
+                if let Some(texts) = texts {
+                    texts.each(text, |rules| self.add(rules));
+                }
+            }
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Null => {
+                self.add(equal.of(0, || hash_value(value, false)));
+                self.add(equal_any_case.of(0, || hash_value(value, true)));
+                if let Some(texts) = texts {
+                    let mut buffer = [0; 32];
+                    if let Some(text) = super::condition::written(value, &mut buffer) {
+                        texts.each(text, |rules| self.add(rules));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl RuleSet {
+    /// Adds to `matches` the rules that select the event, in the order of their numbers.
+    pub fn evaluate(
+        &self,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
+        let matcher = self.matchers.get(usize::from(view.event.signal.number()));
+        let Some(Some(matcher)) = matcher else {
+            return;
+        };
+        scratch.begin(self);
+        scratch
+            .slots
+            .fill(&matcher.fields, view.event, view.resource);
+        scratch.gather(&matcher.index, view);
+        scratch.candidates.sort_unstable();
+        let asked = Asked {
+            set: self,
+            slots: &scratch.slots,
+            view,
+        };
+        for number in &scratch.candidates {
+            let rule = self.rules.get(*number as usize);
+            matches.extend(rule.and_then(|rule| asked.rule(RuleIndex(*number), rule)));
+        }
+    }
+}
+
+/// An event with its slots filled.
+struct Asked<'s, 'e, 'a> {
+    set: &'s RuleSet,
+    slots: &'s Slots,
+    view: &'s EventView<'e, 'a>,
+}
+
+impl Asked<'_, '_, '_> {
+    fn rule(&self, index: RuleIndex, rule: &Rule) -> Option<RuleMatch> {
+        let now = self.view.received_ns;
+        if !self.selects(&rule.selection) {
+            return None;
+        }
+        let is_muted = rule
+            .def
+            .mute
+            .iter()
+            .any(|mute| (mute.from..mute.until).contains(&now));
+        let is_excepted = rule.exceptions.iter().any(|(exception, expires_at)| {
+            expires_at.is_none_or(|at| now < at) && self.selects(exception)
+        });
+        if is_muted || is_excepted {
+            return None;
+        }
+        self.matched(index, rule)
+    }
+
+    /// The keys of a match. A window counts nothing that lacks what it groups by or counts.
+    fn matched(&self, index: RuleIndex, rule: &Rule) -> Option<RuleMatch> {
+        let keyed = Keyed {
+            secret: &self.set.settings.hash_key,
+            rule: &rule.def.id,
+        };
+        let hash = |purpose, paths, missing_counts| {
+            keyed.hash(purpose, paths, missing_counts, (self.slots, self.view))
+        };
+        let group = if rule.group.is_empty() {
+            None
+        } else {
+            hash(Use::Group, &rule.group, rule.missing_counts)
+        };
+        if rule.window.is_some() && !rule.group.is_empty() && group.is_none() {
+            return None;
+        }
+        let dedupe = hash(Use::Dedupe, &rule.dedupe, rule.missing_counts);
+        let distinct = match &rule.distinct {
+            None => None,
+            #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+            Some(path) => Some(hash(Use::Distinct, std::slice::from_ref(path), false)?.0 as u64),
+        };
+        Some(RuleMatch {
+            rule: index,
+            severity: match rule.def.severity {
+                RuleSeverity::Fixed(severity) => severity,
+                RuleSeverity::Ioc => self.view.verdict.severity,
+            },
+            at_ns: self.view.timestamp_ns.min(self.view.received_ns),
+            group: group.map(|(hash, _)| hash),
+            dedupe: dedupe.map(|(hash, _)| hash),
+            distinct,
+            group_fields: group.map_or(KeyFields::EMPTY, |(_, fields)| fields),
+            dedupe_fields: dedupe.map_or(KeyFields::EMPTY, |(_, fields)| fields),
+        })
+    }
+
+    fn selects(&self, node: &Node) -> bool {
+        match node {
+            Node::All(all) => all.iter().all(|node| self.selects(node)),
+            Node::Any(any) => any.iter().any(|node| self.selects(node)),
+            Node::None(none) => !none.iter().any(|node| self.selects(node)),
+            Node::Condition {
+                slot: NO_SLOT,
+                test,
+            } => self.holds_of_event(test),
+            Node::Condition { slot, test } => self.holds(*slot, test),
+        }
+    }
+
+    fn holds_of_event(&self, test: &Test) -> bool {
+        match test {
+            Test::AfterHours(after) => {
+                self.set
+                    .settings
+                    .hours
+                    .is_after_hours(self.view.timestamp_ns)
+                    == *after
+            }
+            Test::Ioc(least) => self.view.verdict.score >= *least,
+            Test::Equal { .. }
+            | Test::Text { .. }
+            | Test::Regex(_)
+            | Test::Exists(_)
+            | Test::Number(..)
+            | Test::Rank(..)
+            | Test::Cidr(_) => false,
+        }
+    }
+
+    fn holds(&self, slot: u32, test: &Test) -> bool {
+        let mut values = self.slots.values(slot, self.view.event, self.view.resource);
+        let any = values.any(|(_, value)| test.holds(&value));
+        match test {
+            Test::Equal { negated: true, .. } | Test::Exists(false) => !any,
+            Test::Equal { negated: false, .. }
+            | Test::Exists(true)
+            | Test::Text { .. }
+            | Test::Regex(_)
+            | Test::Number(..)
+            | Test::Rank(..)
+            | Test::Cidr(_)
+            | Test::AfterHours(_)
+            | Test::Ioc(_) => any,
+        }
+    }
+}

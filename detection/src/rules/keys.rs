@@ -1,0 +1,153 @@
+//! Keys: the values that make a group or tell alerts apart, as keyed hashes.
+//!
+//! Addresses and user names are few enough to be guessed from a plain hash, so the organisation's
+//! key is hashed first. A missing value, and a word that means "missing", is no value: two unknown
+//! addresses are not the same address.
+
+use super::evaluate::EventView;
+use super::slots::Slots;
+use crate::field::FieldAt;
+use millrace_shared::Value;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::net::IpAddr;
+
+/// Paths of a key: enough for any grouping that a person can read.
+pub const KEY_PATHS_MAX: usize = 4;
+
+/// Words that senders write where they know nothing.
+const UNKNOWN: [&str; 8] = [
+    "-",
+    "unknown",
+    "null",
+    "none",
+    "nil",
+    "undefined",
+    "n/a",
+    "(null)",
+];
+
+/// A path of a key: its slot, and whether its values must be addresses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeySlot {
+    pub(super) slot: u32,
+    pub(super) is_address: bool,
+}
+
+/// Where the values of a key stand, in the order of its paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFields([FieldAt; KEY_PATHS_MAX]);
+
+impl KeyFields {
+    /// Of a key without paths.
+    pub const EMPTY: KeyFields = KeyFields([FieldAt::NONE; KEY_PATHS_MAX]);
+
+    /// The positions; [`FieldAt::NONE`] stands for a missing value, and behind the last path.
+    #[must_use]
+    pub const fn as_slice(&self) -> &[FieldAt] {
+        &self.0
+    }
+}
+
+/// Which key of a rule is hashed: keys of different uses never coincide.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Use {
+    Group,
+    Dedupe,
+    Distinct,
+}
+
+/// Hashes keys of one rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keyed<'r> {
+    pub(super) secret: &'r [u8; 32],
+    pub(super) rule: &'r str,
+}
+
+impl Keyed<'_> {
+    /// The hash of the values in these slots, with their places; `None` when one is missing and
+    /// missing is no value.
+    pub(super) fn hash(
+        &self,
+        purpose: Use,
+        paths: &[KeySlot],
+        missing_counts: bool,
+        (slots, view): (&Slots, &EventView<'_, '_>),
+    ) -> Option<(u128, KeyFields)> {
+        let mut hash = Sha256::new();
+        hash.update(self.secret);
+        hash.update([purpose as u8]);
+        part(&mut hash, self.rule.as_bytes());
+        let mut fields = KeyFields::EMPTY;
+        for (path, place) in paths.iter().zip(&mut fields.0) {
+            let value = slots
+                .values(path.slot, view.event, view.resource)
+                .find(|(_, value)| is_known(value, path.is_address));
+            match value {
+                Some((at, value)) => {
+                    *place = at;
+                    hash.update([1]);
+                    hash_value(&mut hash, &value, path.is_address);
+                }
+                None if missing_counts => hash.update([0]),
+                None => return None,
+            }
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        let (first, _) = digest.split_first_chunk::<16>()?;
+        Some((u128::from_be_bytes(*first), fields))
+    }
+}
+
+/// Length first, so that no two lists of parts run together into the same bytes.
+fn part(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(bytes);
+}
+
+fn hash_value(hash: &mut Sha256, value: &Value<'_>, is_address: bool) {
+    if let (true, Value::Text(text)) = (is_address, value)
+        && let Some(address) = address(text)
+    {
+        // One address has several spellings.
+        return match address {
+            IpAddr::V4(v4) => part(hash, &v4.octets()),
+            IpAddr::V6(v6) => part(hash, &v6.octets()),
+        };
+    }
+    let mut buffer = [0_u8; 32];
+    let capacity = buffer.len();
+    let mut rest = buffer.as_mut_slice();
+    let written = match value {
+        Value::Text(text) | Value::Json(text) => return part(hash, text.as_bytes()),
+        Value::Int(int) => write!(rest, "{int}"),
+        Value::Float(float) => write!(rest, "{float:e}"),
+        Value::Bool(flag) => write!(rest, "{flag}"),
+        Value::Null => Ok(()),
+    };
+    let length = if written.is_ok() {
+        capacity - rest.len()
+    } else {
+        capacity
+    };
+    part(hash, buffer.get(..length).unwrap_or_default());
+}
+
+fn is_known(value: &Value<'_>, is_address: bool) -> bool {
+    match value {
+        Value::Text(text) if is_address => address(text).is_some_and(|ip| !ip.is_unspecified()),
+        Value::Text(text) => {
+            let text = text.trim();
+            !text.is_empty() && !UNKNOWN.iter().any(|word| text.eq_ignore_ascii_case(word))
+        }
+        Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Json(_) => !is_address,
+        Value::Null => false,
+    }
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    text.trim()
+        .parse::<IpAddr>()
+        .ok()
+        .map(|address| address.to_canonical())
+}

@@ -1,0 +1,186 @@
+//! A rule tried on events: its own test cases, and dry runs on samples. The events are read as the
+//! contract has them and go through the same engine and the same windows as live ones.
+
+use super::compile::{OrgSettings, RuleSet};
+use super::def::{Expect, RuleDef, TestDef};
+use super::error::{Problem, RuleError};
+use super::evaluate::{EventView, RuleMatch, Scratch};
+use crate::indicators::{Verdict, severity_of_score};
+use crate::windows::{Hit, WindowSpec, WindowState};
+use bumpalo::Bump;
+use hashbrown::HashMap;
+use millrace_shared::Signal;
+use millrace_shared::limits::NS_PER_SECOND;
+use millrace_shared::wire::{Body, BodyFormat, Severity, Validity};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// When events without a timestamp happen: on a Wednesday at noon UTC, a second apart.
+const NOON: i64 = 1_718_193_600 * NS_PER_SECOND;
+
+/// What became of a test case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its name.
+    pub name: String,
+    /// Whether the rule did as expected.
+    pub passed: bool,
+    /// How many events the rule selected.
+    pub matches: usize,
+    /// How often it fired.
+    pub firings: usize,
+}
+
+/// What a rule made of sample events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DryRun {
+    /// Indexes of the events that the rule selected.
+    pub matched: Vec<usize>,
+    /// Indexes of the events at which it fired.
+    pub fired: Vec<usize>,
+}
+
+/// Runs the rule's own test cases.
+///
+/// # Errors
+/// [`RuleError`] when the rule cannot be compiled or an event of a test case is none.
+pub fn run_tests(rule: &RuleDef, settings: OrgSettings) -> Result<Vec<Outcome>, RuleError> {
+    let cases = rule.tests.iter().enumerate();
+    let outcomes = cases.map(|(at, case)| {
+        let TestDef {
+            name,
+            events,
+            signal,
+            ioc_score,
+            expect,
+        } = case;
+        let signal = signal
+            .or_else(|| rule.scope.first().copied())
+            .unwrap_or(Signal::Logs);
+        let run = dry_run(rule, settings, signal, events, *ioc_score).map_err(|mut error| {
+            error.problem.path = format!("tests[{at}].{}", error.problem.path);
+            error
+        })?;
+        Ok(Outcome {
+            name: name.clone(),
+            passed: run.fired.is_empty() == (*expect == Expect::NoMatch),
+            matches: run.matched.len(),
+            firings: run.fired.len(),
+        })
+    });
+    outcomes.collect()
+}
+
+/// Runs a rule, whether enabled or not, on events of a signal that have that indicator score.
+///
+/// # Errors
+/// [`RuleError`] when the rule cannot be compiled or an event is not of the contract.
+pub fn dry_run(
+    rule: &RuleDef,
+    settings: OrgSettings,
+    signal: Signal,
+    events: &[Value],
+    ioc_score: u8,
+) -> Result<DryRun, RuleError> {
+    let enabled = Arc::new(RuleDef {
+        enabled: true,
+        ..rule.clone()
+    });
+    let (set, errors) = RuleSet::compile([enabled], settings);
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error);
+    }
+    let mut run = DryRun::default();
+    let mut windows = Windows::default();
+    evaluate(&set, signal, events, ioc_score, |index, found| {
+        run.matched.push(index);
+        let spec = set.rule(found.rule).and_then(|rule| rule.window);
+        if spec.is_none_or(|spec| windows.fires(&spec, index, found)) {
+            run.fired.push(index);
+        }
+    })
+    .map_err(|problem| RuleError {
+        id: rule.id.clone(),
+        problem,
+    })?;
+    Ok(run)
+}
+
+/// The windows of a run, by group.
+#[derive(Default)]
+struct Windows(HashMap<Option<u128>, WindowState>);
+
+impl Windows {
+    fn fires(&mut self, spec: &WindowSpec, index: usize, found: &RuleMatch) -> bool {
+        let hit = Hit {
+            at_ns: found.at_ns,
+            value: found.distinct.unwrap_or(0),
+            event: index as u128,
+        };
+        !self
+            .0
+            .entry(found.group)
+            .or_default()
+            .apply(spec, &[hit])
+            .is_empty()
+    }
+}
+
+/// Reads the events and hands every match over with the index of its event.
+fn evaluate(
+    set: &RuleSet,
+    signal: Signal,
+    events: &[Value],
+    ioc_score: u8,
+    mut each: impl FnMut(usize, &RuleMatch),
+) -> Result<(), Problem> {
+    if events.is_empty() {
+        return Err(Problem::new("events", "must not be empty"));
+    }
+    let mut document = json!({ signal.body_key(): events });
+    if matches!(signal, Signal::Traces | Signal::Logs)
+        && let Some(members) = document.as_object_mut()
+    {
+        members.insert("resource".to_owned(), json!({"service_name": "test"}));
+    }
+    let bytes = document.to_string();
+    let arena = Bump::new();
+    let body = Body {
+        signal,
+        format: BodyFormat::Json,
+        validity: Validity::ANY,
+        bytes: bytes.as_bytes(),
+    };
+    let verdict = Verdict {
+        score: ioc_score,
+        severity: severity_of_score(ioc_score),
+        indicator_severity: Severity::Info,
+    };
+    let (mut scratch, mut matches, mut refused) = (Scratch::default(), Vec::new(), None);
+    let read = body.read(&arena, |resource, event| match event {
+        Ok(event) => {
+            let index = usize::from(event.index);
+            let later = i64::from(event.index) * NS_PER_SECOND;
+            let timestamp_ns = event.timestamp.unwrap_or(NOON + later);
+            let view = EventView {
+                event,
+                resource,
+                timestamp_ns,
+                received_ns: timestamp_ns,
+                verdict,
+            };
+            matches.clear();
+            set.evaluate(&view, &mut scratch, &mut matches);
+            matches.iter().for_each(|found| each(index, found));
+        }
+        Err((index, reject)) => {
+            let path = format!("events[{index}]");
+            refused.get_or_insert_with(|| Problem::new(&path, reject.to_string()));
+        }
+    });
+    match (read, refused) {
+        (_, Some(problem)) => Err(problem),
+        (Err(error), None) => Err(Problem::new("events", error.to_string())),
+        (Ok(_), None) => Ok(()),
+    }
+}

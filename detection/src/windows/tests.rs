@@ -1,0 +1,255 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const fn spec(kind: WindowKind, seconds: i64, threshold: u32) -> WindowSpec {
+    WindowSpec {
+        kind,
+        length_ns: seconds * NS,
+        threshold,
+    }
+}
+
+fn hit(second: i64, value: u64, event: u128) -> Hit {
+    Hit {
+        at_ns: second * NS,
+        value,
+        event,
+    }
+}
+
+#[test]
+fn five_within_the_window_fire_and_four_do_not() {
+    let spec = spec(WindowKind::Count, 300, 5);
+    let mut state = WindowState::new();
+    let hits: Vec<Hit> = (0..5).map(|n| hit(n * 10, 0, n as u128)).collect();
+    assert!(state.apply(&spec, &hits[..4]).is_empty());
+    let firings = state.apply(&spec, &hits[4..]);
+    assert_eq!(
+        firings,
+        [Firing {
+            first_ns: 0,
+            last_ns: 40 * NS,
+            first_event: 0,
+            added: 5,
+            peak: 5,
+            events: vec![0, 1, 2, 3, 4],
+        }]
+    );
+    // The next one belongs to the same episode and is reported alone.
+    let firings = state.apply(&spec, &[hit(50, 0, 9)]);
+    assert_eq!((firings[0].first_event, firings[0].added), (0, 1));
+}
+
+#[test]
+fn the_window_is_open_at_its_old_end() {
+    let spec = spec(WindowKind::Count, 60, 2);
+    let fires = |second| {
+        let mut state = WindowState::new();
+        !state
+            .apply(&spec, &[hit(0, 0, 1), hit(second, 0, 2)])
+            .is_empty()
+    };
+    assert!(fires(59) && !fires(60));
+}
+
+#[test]
+fn a_redelivered_hit_counts_once() {
+    let spec = spec(WindowKind::Count, 60, 2);
+    let mut state = WindowState::new();
+    assert!(state.apply(&spec, &[hit(0, 0, 1)]).is_empty());
+    assert!(state.apply(&spec, &[hit(0, 0, 1)]).is_empty());
+    assert_eq!(state.apply(&spec, &[hit(1, 0, 2)]).len(), 1);
+    assert!(state.apply(&spec, &[hit(1, 0, 2), hit(0, 0, 1)]).is_empty());
+}
+
+#[test]
+fn different_values_count_and_repeated_ones_do_not() {
+    let spec = spec(WindowKind::Distinct, 600, 3);
+    let mut state = WindowState::new();
+    assert!(
+        state
+            .apply(
+                &spec,
+                &(0..50)
+                    .map(|n| hit(n, n as u64 % 2, n as u128))
+                    .collect::<Vec<_>>()
+            )
+            .is_empty()
+    );
+    assert_eq!(state.apply(&spec, &[hit(60, 7, 99)])[0].peak, 3);
+}
+
+#[test]
+fn a_late_hit_completes_a_window_and_a_very_late_one_is_ignored() {
+    let spec = spec(WindowKind::Count, 60, 3);
+    let mut state = WindowState::new();
+    assert!(
+        state
+            .apply(&spec, &[hit(1000, 0, 1), hit(1010, 0, 2), hit(1500, 0, 3)])
+            .is_empty()
+    );
+    let firings = state.apply(&spec, &[hit(1005, 0, 4)]);
+    assert_eq!((firings[0].added, firings[0].first_ns), (3, 1000 * NS));
+    assert!(
+        state
+            .apply(&spec, &[hit(0, 0, 5), hit(1, 0, 6), hit(2, 0, 7)])
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_storm_is_counted_exactly_in_bounded_memory() {
+    let spec = spec(WindowKind::Count, 60, 10);
+    let mut state = WindowState::new();
+    let mut added = 0;
+    for batch in 0..100_i64 {
+        let hits: Vec<Hit> = (0..1000)
+            .map(|n| Hit {
+                at_ns: batch * NS + n * 1_000_000,
+                value: 0,
+                event: (batch * 1000 + n) as u128,
+            })
+            .collect();
+        added += state
+            .apply(&spec, &hits)
+            .iter()
+            .map(|firing| firing.added)
+            .sum::<u64>();
+    }
+    assert_eq!(added, 100_000);
+    assert!(state.len() <= 60, "{} hits kept", state.len());
+    assert!(state.to_bytes().len() < 1_500);
+}
+
+#[test]
+fn the_bound_on_kept_hits_holds_for_every_threshold_and_length() {
+    for seconds in [1, 60, 600, 3600, i64::from(WINDOW_SECONDS_MAX)] {
+        for threshold in [1, 5, 100, THRESHOLD_MAX] {
+            let spec = spec(WindowKind::Count, seconds, threshold);
+            let cells = (spec.length_ns + spec.lateness_ns()) / spec.length_ns + 1;
+            assert!(
+                2 * i64::from(threshold) * cells <= HITS_KEPT_MAX,
+                "{seconds} {threshold}"
+            );
+            assert!(
+                spec.lateness_ns() >= spec.length_ns.min(LATENESS_NS_MAX),
+                "{seconds} {threshold}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_changed_rule_begins_anew() {
+    let mut state = WindowState::new();
+    state.apply(&spec(WindowKind::Count, 60, 2), &[hit(0, 0, 1)]);
+    assert!(
+        state
+            .apply(&spec(WindowKind::Distinct, 60, 2), &[hit(1, 5, 2)])
+            .is_empty()
+    );
+}
+
+#[test]
+fn states_expire_when_nothing_can_reach_them() {
+    let spec = spec(WindowKind::Count, 60, 2);
+    let mut state = WindowState::new();
+    state.apply(&spec, &[hit(0, 0, 1)]);
+    assert_eq!(state.expires_at_ns(&spec), 660 * NS);
+}
+
+/// All hits that lie in a satisfied window, tried window by window.
+fn reference(spec: &WindowSpec, hits: &[Hit]) -> BTreeSet<u128> {
+    let mut covered = BTreeSet::new();
+    for end in hits {
+        let window: Vec<&Hit> = hits
+            .iter()
+            .filter(|hit| hit.at_ns <= end.at_ns && hit.at_ns > end.at_ns - spec.length_ns)
+            .collect();
+        let count = match spec.kind {
+            WindowKind::Count => window.len(),
+            WindowKind::Distinct => window
+                .iter()
+                .map(|hit| hit.value)
+                .collect::<BTreeSet<_>>()
+                .len(),
+        };
+        if count >= spec.threshold as usize {
+            covered.extend(window.iter().map(|hit| hit.event));
+        }
+    }
+    covered
+}
+
+/// Hits within the allowed lateness of each other, and an order in which they come.
+fn arrivals() -> impl Strategy<Value = (Vec<Hit>, Vec<Hit>)> {
+    prop::collection::vec((0..500_i64, 0..6_u64), 1..60).prop_flat_map(|hits| {
+        let hits: Vec<Hit> = hits
+            .into_iter()
+            .zip(0..)
+            .map(|((second, value), event)| hit(second, value, event))
+            .collect();
+        (Just(hits.clone()), Just(hits).prop_shuffle())
+    })
+}
+
+fn run(spec: &WindowSpec, hits: &[Hit], batch: usize) -> (WindowState, u64, BTreeSet<u128>) {
+    let mut state = WindowState::new();
+    let (mut added, mut events) = (0, BTreeSet::new());
+    for hits in hits.chunks(batch) {
+        for firing in state.apply(spec, hits) {
+            added += firing.added;
+            events.extend(firing.events);
+        }
+        // Every state survives being stored.
+        state = WindowState::from_bytes(&state.to_bytes()).unwrap();
+    }
+    (state, added, events)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn counts_equal_the_reference_in_any_order_and_any_batches(
+        (sorted, shuffled) in arrivals(),
+        seconds in 1..120_i64,
+        threshold in 1..8_u32,
+        batch in 1..20_usize,
+    ) {
+        let spec = spec(WindowKind::Count, seconds, threshold);
+        let expected = reference(&spec, &sorted);
+        let (state, added, events) = run(&spec, &sorted, 1000);
+        prop_assert_eq!(added, expected.len() as u64);
+        let (other, other_added, _) = run(&spec, &shuffled, batch);
+        prop_assert_eq!(other_added, expected.len() as u64);
+        prop_assert!(events.is_subset(&expected));
+        prop_assert_eq!(state, other);
+    }
+
+    #[test]
+    fn distinct_windows_fire_exactly_when_the_reference_does(
+        (sorted, shuffled) in arrivals(),
+        seconds in 1..120_i64,
+        threshold in 1..6_u32,
+        batch in 1..20_usize,
+    ) {
+        let spec = spec(WindowKind::Distinct, seconds, threshold);
+        let expected = reference(&spec, &sorted);
+        let (state, added, _) = run(&spec, &sorted, 1000);
+        prop_assert_eq!(added, expected.len() as u64);
+        let (other, other_added, events) = run(&spec, &shuffled, batch);
+        prop_assert_eq!(other_added > 0, !expected.is_empty());
+        prop_assert!(events.is_subset(&expected));
+        let times = |state: &WindowState| state.hits.iter().map(|hit| hit.event).collect::<Vec<_>>();
+        prop_assert_eq!(times(&state), times(&other));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(state) = WindowState::from_bytes(&bytes) {
+            prop_assert_eq!(WindowState::from_bytes(&state.to_bytes()), Ok(state));
+        }
+    }
+}
