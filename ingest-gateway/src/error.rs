@@ -125,10 +125,10 @@ impl Problem {
 
     fn retry_after_s(&self) -> Option<u64> {
         let asked = self.more.as_ref().and_then(|more| more.retry_after_s);
-        let default = match self.refusal {
-            Refusal::Overloaded => Some(RETRY_AFTER_OVERLOADED_S),
-            refusal if matches!(refusal.status(), 429 | 503) => Some(RETRY_AFTER_S),
-            _ => None,
+        let default = if self.refusal == Refusal::Overloaded {
+            Some(RETRY_AFTER_OVERLOADED_S)
+        } else {
+            matches!(self.refusal.status(), 429 | 503).then_some(RETRY_AFTER_S)
         };
         asked.or(default)
     }

@@ -39,6 +39,7 @@ mod batches;
 mod gateway;
 mod server;
 mod health;
+pub mod dry;
 
 pub use config::Config;
 pub use error::GatewayError;
