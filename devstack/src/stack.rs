@@ -64,8 +64,8 @@ impl Stack {
         let began = Instant::now();
         for slot in &stack.slots {
             stack.launch(&mut locked(slot), true)?;
+            stack.remember()?;
         }
-        stack.remember()?;
         for slot in &stack.slots {
             stack.wait(&mut locked(slot))?;
         }
