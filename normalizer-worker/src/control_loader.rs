@@ -1,0 +1,312 @@
+//! Loads what configures the pure half: rules, indicators, policies and pipelines, as they stood at
+//! one revision, and keeps the last few revisions compiled.
+//!
+//! Rows of a revision never change once it is visible: whoever takes a revision holds a lock until
+//! his transaction ends, and a revision is read only under that lock. So a batch can be made again,
+//! later or elsewhere, with exactly what made it first.
+
+use crate::control::{Control, Fixed, Unusable};
+use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, PipelineRow, RuleRow};
+use crate::error::WorkerError;
+use crate::metrics;
+use arc_swap::ArcSwap;
+use deadpool_postgres::{Client, Pool};
+use futures_util::{StreamExt as _, pin_mut};
+use millrace_detection::IndicatorIndex;
+use millrace_shared::Signal;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio_postgres::Row;
+
+/// Revisions kept compiled: the present one and those that batches in flight may have pinned.
+const KEPT: usize = 3;
+/// The lock that takers of a revision hold (timescale-init says so too).
+const REVISION_LOCK: i64 = 7_770_001;
+/// Milliseconds to wait for a taker of a revision; the next look is soon.
+const LOCK_TIMEOUT_MS: u32 = 3_000;
+
+/// What configures the pure half, at one revision.
+pub struct Snapshot {
+    /// The revision.
+    pub revision: i64,
+    /// Compiled.
+    pub control: Control,
+}
+
+/// An index over the indicators with the revision it was made at.
+type Index = (i64, Arc<IndicatorIndex>);
+
+/// The snapshots.
+pub struct Controls {
+    pool: Pool,
+    fixed: Fixed,
+    current: ArcSwap<Snapshot>,
+    recent: Mutex<VecDeque<Arc<Snapshot>>>,
+    index: Mutex<Option<Index>>,
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Controls {
+    /// Loads the present revision. `fixed` is what does not depend on it.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not available or a row cannot be read.
+    pub async fn load(pool: Pool, fixed: Fixed) -> Result<Self, WorkerError> {
+        let mut client = pool.get().await?;
+        let revision = revision(&mut client).await?;
+        let (rows, index) = read(&client, revision, None).await?;
+        drop(client);
+        let snapshot = compile(&fixed, rows, index).await?;
+        metrics::CONTROL_REVISION.set(&[], as_gauge(revision));
+        Ok(Controls {
+            pool,
+            fixed,
+            current: ArcSwap::new(Arc::clone(&snapshot)),
+            index: Mutex::new(Some((revision, snapshot.control.indicators()))),
+            recent: Mutex::new(VecDeque::from([snapshot])),
+            loading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// What new batches are made with.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// What batches of that revision were made with.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not available or a row cannot be read.
+    pub async fn at(&self, revision: i64) -> Result<Arc<Snapshot>, WorkerError> {
+        if let Some(kept) = self.kept(revision) {
+            return Ok(kept);
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        match self.kept(revision) {
+            Some(kept) => Ok(kept),
+            None => self.read_and_keep(revision).await,
+        }
+    }
+
+    /// Takes up the present revision if it is newer; whether it was.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not available or a row cannot be read; the old one then stays in use.
+    pub async fn refresh(&self) -> Result<bool, WorkerError> {
+        let mut client = self.pool.get().await?;
+        let latest = revision(&mut client).await?;
+        drop(client);
+        if latest == self.current().revision {
+            return Ok(false);
+        }
+        let started = Instant::now();
+        let snapshot = self.at(latest).await?;
+        self.current.store(snapshot);
+        metrics::CONTROL_RELOAD.observe(&[], started.elapsed().as_secs_f64());
+        metrics::CONTROL_REVISION.set(&[], as_gauge(latest));
+        tracing::info!(revision = latest, "control tables reloaded");
+        Ok(true)
+    }
+
+    fn kept(&self, revision: i64) -> Option<Arc<Snapshot>> {
+        let recent = self.recent.lock().ok()?;
+        recent.iter().find(|snapshot| snapshot.revision == revision).cloned()
+    }
+
+    async fn read_and_keep(&self, revision: i64) -> Result<Arc<Snapshot>, WorkerError> {
+        let have = self.index.lock().ok().and_then(|have| have.clone());
+        let client = self.pool.get().await?;
+        let (rows, index) = read(&client, revision, have).await?;
+        drop(client);
+        let snapshot = compile(&self.fixed, rows, index).await?;
+        if let Ok(mut kept) = self.index.lock() {
+            *kept = Some((revision, snapshot.control.indicators()));
+        }
+        if let Ok(mut recent) = self.recent.lock() {
+            recent.push_back(Arc::clone(&snapshot));
+            while recent.len() > KEPT {
+                recent.pop_front();
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+async fn compile(
+    fixed: &Fixed,
+    rows: ControlRows,
+    index: Option<Arc<IndicatorIndex>>,
+) -> Result<Arc<Snapshot>, WorkerError> {
+    let fixed = fixed.clone();
+    let revision = rows.revision;
+    let (control, unusable) =
+        tokio::task::spawn_blocking(move || Control::build(&rows, index, &fixed))
+            .await
+            .map_err(|_| WorkerError::Control(format!("revision {revision} cannot be compiled")))?;
+    for Unusable { org, problem } in unusable {
+        tracing::error!(%org, problem, revision, "a control row cannot be used, going on without it");
+    }
+    Ok(Arc::new(Snapshot { revision, control }))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn as_gauge(value: i64) -> f64 {
+    value as f64
+}
+
+/// The latest revision whose rows are all visible.
+async fn revision(client: &mut Client) -> Result<i64, WorkerError> {
+    let tx = client.transaction().await?;
+    tx.batch_execute(&format!("SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")).await?;
+    tx.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&REVISION_LOCK]).await?;
+    let sql = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM control_revision";
+    let revision = tx.query_one(sql, &[]).await?.try_get(0)?;
+    tx.commit().await?;
+    Ok(revision)
+}
+
+/// The rows of a revision, and the index over the indicators if that at hand still holds.
+async fn read(
+    client: &Client,
+    revision: i64,
+    have: Option<Index>,
+) -> Result<(ControlRows, Option<Arc<IndicatorIndex>>), WorkerError> {
+    let index = match have {
+        Some((at, index)) if unchanged(client, at.min(revision)).await? => Some(index),
+        Some(_) | None => None,
+    };
+    let mut rows = ControlRows {
+        revision,
+        organisations: read_organisations(client, revision).await?,
+        rules: read_rules(client, revision).await?,
+        indicators: Vec::new(),
+        pipelines: read_pipelines(client, revision).await?,
+    };
+    if index.is_none() {
+        rows.indicators = read_indicators(client, revision).await?;
+        let count = i64::try_from(rows.indicators.len()).unwrap_or(i64::MAX);
+        metrics::INDICATORS.set(&[], as_gauge(count));
+    }
+    Ok((rows, index))
+}
+
+/// Whether no indicator has come or gone since that revision.
+async fn unchanged(client: &Client, since: i64) -> Result<bool, WorkerError> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM indicator \
+                WHERE greatest(from_revision, coalesce(until_revision, 0)) > $1)";
+    Ok(client.query_one(sql, &[&since]).await?.try_get(0)?)
+}
+
+/// The rows that count at revision $1.
+const AT: &str = "from_revision <= $1 AND (until_revision IS NULL OR $1 < until_revision)";
+
+async fn read_organisations(client: &Client, revision: i64) -> Result<Vec<OrganisationRow>, WorkerError> {
+    let sql = format!(
+        "SELECT org_id, pepper, pii_policy, settings FROM organisation_version WHERE {AT} ORDER BY org_id"
+    );
+    let organisation = |row: &Row| {
+        let pepper: &[u8] = row.try_get("pepper")?;
+        Ok(OrganisationRow {
+            org: row.try_get("org_id")?,
+            pepper: pepper
+                .try_into()
+                .map_err(|_| WorkerError::Control("a pepper is not 32 bytes".to_owned()))?,
+            pii_policy: row.try_get("pii_policy")?,
+            settings: row.try_get("settings")?,
+        })
+    };
+    client.query(&sql, &[&revision]).await?.iter().map(organisation).collect()
+}
+
+async fn read_rules(client: &Client, revision: i64) -> Result<Vec<RuleRow>, WorkerError> {
+    let sql = format!(
+        "SELECT org_id, id, version, body FROM rule WHERE enabled AND {AT} ORDER BY org_id, id"
+    );
+    let rule = |row: &Row| {
+        Ok(RuleRow {
+            org: row.try_get("org_id")?,
+            id: row.try_get("id")?,
+            version: row.try_get("version")?,
+            body: row.try_get("body")?,
+        })
+    };
+    client.query(&sql, &[&revision]).await?.iter().map(rule).collect()
+}
+
+async fn read_pipelines(client: &Client, revision: i64) -> Result<Vec<PipelineRow>, WorkerError> {
+    let sql = format!(
+        "SELECT org_id, signal, steps FROM normalization_pipeline WHERE {AT} ORDER BY org_id, signal"
+    );
+    let mut pipelines = Vec::new();
+    for row in client.query(&sql, &[&revision]).await? {
+        let signal = Signal::from_name(row.try_get("signal")?)
+            .ok_or_else(|| WorkerError::Control("a pipeline is for no signal".to_owned()))?;
+        let (org, steps) = (row.try_get("org_id")?, row.try_get("steps")?);
+        pipelines.push(PipelineRow { org, signal, steps });
+    }
+    Ok(pipelines)
+}
+
+/// Indicators come by the million: they are read as a stream.
+async fn read_indicators(client: &Client, revision: i64) -> Result<Vec<IndicatorRow>, WorkerError> {
+    let feeds = read_feeds(client).await?;
+    let sql = format!(
+        "SELECT id, feed_id, org_id, kind, value, confidence, severity, threat, tags, match_private, \
+                first_seen, last_seen, expires_at FROM indicator WHERE {AT} ORDER BY id"
+    );
+    let rows = client.query_raw(&sql, [revision]).await?;
+    pin_mut!(rows);
+    let mut indicators = Vec::new();
+    while let Some(row) = rows.next().await {
+        indicators.push(indicator(&row?, &feeds)?);
+    }
+    indicators.shrink_to_fit();
+    Ok(indicators)
+}
+
+/// Feeds with their names and how far they are trusted.
+type Feeds = HashMap<i64, (Arc<str>, u8)>;
+
+async fn read_feeds(client: &Client) -> Result<Feeds, WorkerError> {
+    let mut feeds = HashMap::new();
+    for row in client.query("SELECT id, name, trust FROM indicator_feed", &[]).await? {
+        let name: &str = row.try_get("name")?;
+        feeds.insert(row.try_get("id")?, (Arc::from(name), percent(row.try_get("trust")?)));
+    }
+    Ok(feeds)
+}
+
+fn percent(value: i16) -> u8 {
+    u8::try_from(value.clamp(0, 100)).unwrap_or(0)
+}
+
+fn indicator(row: &Row, feeds: &Feeds) -> Result<IndicatorRow, WorkerError> {
+    let id: i64 = row.try_get("id")?;
+    let (feed, trust) = feeds
+        .get(&row.try_get("feed_id")?)
+        .cloned()
+        .ok_or_else(|| WorkerError::Control("an indicator is of no feed".to_owned()))?;
+    let at = |name: &str| -> Result<Option<i64>, WorkerError> {
+        let at: Option<OffsetDateTime> = row.try_get(name)?;
+        Ok(at.and_then(|at| i64::try_from(at.unix_timestamp_nanos()).ok()))
+    };
+    Ok(IndicatorRow {
+        id: u64::try_from(id).unwrap_or(0),
+        org: row.try_get("org_id")?,
+        feed,
+        trust,
+        kind: row.try_get("kind")?,
+        value: row.try_get("value")?,
+        confidence: percent(row.try_get("confidence")?),
+        severity: row.try_get("severity")?,
+        threat: row.try_get("threat")?,
+        tags: row.try_get("tags")?,
+        match_private: row.try_get("match_private")?,
+        first_seen: at("first_seen")?,
+        last_seen: at("last_seen")?,
+        expires_at: at("expires_at")?,
+    })
+}

@@ -1,0 +1,179 @@
+//! Every metric of the worker, declared once. All label values are closed sets.
+
+use millrace_runtime::metric::{Counter, Declared, Gauge, Histogram};
+
+/// How long each step of a batch takes.
+pub static STAGE_SECONDS: Histogram = Histogram::new(
+    "millrace_worker_stage_seconds",
+    "Time one batch spends in a step: read, transform, prepare, write, commit, audit.",
+    &["signal", "stage"],
+);
+/// Rows of batches.
+pub static BATCH_ROWS: Histogram =
+    Histogram::new("millrace_worker_batch_rows", "Rows and samples of a batch.", &["signal"]);
+/// Inflated bytes of batches.
+pub static BATCH_BYTES: Histogram = Histogram::new(
+    "millrace_worker_batch_bytes",
+    "Bytes of a batch's entries, inflated.",
+    &["signal"],
+);
+/// Entries read.
+pub static ENTRIES: Counter =
+    Counter::new("millrace_worker_entries_total", "Stream entries cut into batches.", &["signal"]);
+/// Events committed.
+pub static EVENTS: Counter = Counter::new(
+    "millrace_worker_events_total",
+    "Events committed, by how they ended: stored, rejected, dead_lettered.",
+    &["signal", "outcome"],
+);
+/// Rows written.
+pub static ROWS: Counter =
+    Counter::new("millrace_worker_rows_total", "Rows committed, by table.", &["table"]);
+/// Row bytes written.
+pub static ROW_BYTES: Counter = Counter::new(
+    "millrace_worker_row_bytes_total",
+    "Bytes of rows written to ClickHouse, by table.",
+    &["table"],
+);
+/// How writes end.
+pub static WRITES: Counter = Counter::new(
+    "millrace_worker_writes_total",
+    "Inserts, by table and outcome: written, refused_before, in_doubt, refused_rows, lease.",
+    &["table", "outcome"],
+);
+/// How doubts end.
+pub static RESOLVES: Counter = Counter::new(
+    "millrace_worker_resolves_total",
+    "Batches whose rows were looked for, by what was found: all, none, some, more.",
+    &["table", "found"],
+);
+/// Alarms.
+pub static ALARMS: Counter = Counter::new(
+    "millrace_worker_alarms_total",
+    "What must never happen in quiet: some_rows, more_rows, entries_changed, audit_mismatch, rows_differ, refuses_all, poison.",
+    &["alarm"],
+);
+/// Errors that made a shard begin again.
+pub static RESTARTS: Counter = Counter::new(
+    "millrace_worker_restarts_total",
+    "Times a shard began again from the ledger, by the part at fault.",
+    &["part"],
+);
+/// Shards held.
+pub static LEASES: Gauge =
+    Gauge::new("millrace_worker_leases", "Shards this worker holds, by signal.", &["signal"]);
+/// How leases change.
+pub static LEASE_CHANGES: Counter = Counter::new(
+    "millrace_worker_lease_changes_total",
+    "Leases taken, lost, surrendered and released.",
+    &["change"],
+);
+/// Entries in streams.
+pub static STREAM_ENTRIES: Gauge = Gauge::new(
+    "millrace_stream_entries",
+    "Entries in the streams of the shards held, audited ones not yet trimmed included.",
+    &["signal"],
+);
+/// Age of what waits.
+pub static OLDEST_PENDING: Gauge = Gauge::new(
+    "millrace_oldest_pending_seconds",
+    "Age of the oldest entry that is not committed, over the shards held.",
+    &["signal"],
+);
+/// States of the ledger.
+pub static LEDGER_BATCHES: Gauge = Gauge::new(
+    "millrace_ledger_batches",
+    "Batches in the ledger by state: PREPARED, COMMITTED, PARKED.",
+    &["signal", "state"],
+);
+/// The books.
+pub static BALANCE: Gauge = Gauge::new(
+    "millrace_balance_events",
+    "Events since the installation began: received, stored, rejected, dead_lettered; what is missing is pending.",
+    &["signal", "side"],
+);
+/// Alerts.
+pub static ALERTS: Counter = Counter::new(
+    "millrace_alerts_total",
+    "Firings of rules: raised as new alerts, or joined to an open one.",
+    &["outcome", "severity"],
+);
+/// Outbox.
+pub static OUTBOX: Gauge = Gauge::new(
+    "millrace_outbox_notifications",
+    "Notifications by state: pending, sent, dead.",
+    &["state"],
+);
+/// Dead letters.
+pub static POISON: Counter = Counter::new(
+    "millrace_worker_poison_events_total",
+    "Events parked in the dead-letter store, by reason.",
+    &["signal", "reason"],
+);
+/// Series.
+pub static SERIES: Counter = Counter::new(
+    "millrace_worker_series_total",
+    "Metric series looked up: cached, found, created, refused over the organisation's limit.",
+    &["outcome"],
+);
+/// Refused samples.
+pub static SERIES_LIMIT: Counter = Counter::new(
+    "millrace_worker_series_limit_samples_total",
+    "Samples rejected because their organisation has too many series.",
+    &[],
+);
+/// Revision in use.
+pub static CONTROL_REVISION: Gauge =
+    Gauge::new("millrace_control_revision", "Control revision new batches are made with.", &[]);
+/// Reload time.
+pub static CONTROL_RELOAD: Histogram = Histogram::new(
+    "millrace_control_reload_seconds",
+    "Time to load and compile rules, indicators and policies.",
+    &[],
+);
+/// Indicators in use.
+pub static INDICATORS: Gauge =
+    Gauge::new("millrace_indicators", "Indicators of compromise in use.", &[]);
+/// Memory budget.
+pub static BUDGET_FREE: Gauge = Gauge::new(
+    "millrace_worker_budget_free_bytes",
+    "Bytes of the worker's batch memory that are not in use.",
+    &[],
+);
+/// Housekeeping.
+pub static HOUSEKEEPING: Counter = Counter::new(
+    "millrace_housekeeping_total",
+    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, chunk.",
+    &["what"],
+);
+
+/// All of them, for the recorder and the reference page.
+pub static ALL: &[&dyn Declared] = &[
+    &STAGE_SECONDS,
+    &BATCH_ROWS,
+    &BATCH_BYTES,
+    &ENTRIES,
+    &EVENTS,
+    &ROWS,
+    &ROW_BYTES,
+    &WRITES,
+    &RESOLVES,
+    &ALARMS,
+    &RESTARTS,
+    &LEASES,
+    &LEASE_CHANGES,
+    &STREAM_ENTRIES,
+    &OLDEST_PENDING,
+    &LEDGER_BATCHES,
+    &BALANCE,
+    &ALERTS,
+    &OUTBOX,
+    &POISON,
+    &SERIES,
+    &SERIES_LIMIT,
+    &CONTROL_REVISION,
+    &CONTROL_RELOAD,
+    &INDICATORS,
+    &BUDGET_FREE,
+    &HOUSEKEEPING,
+];

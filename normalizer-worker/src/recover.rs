@@ -1,0 +1,149 @@
+//! Take-over and recovery: every prepared batch, in order, is made again from the stream, settled
+//! in the store and committed. The same path ends every doubt about a batch.
+
+use crate::draft::{self, Draft, Order};
+use crate::error::WorkerError;
+use crate::ledger::{self, Batch};
+use crate::metrics;
+use crate::poison::{self, Parked};
+use crate::reader::Reader;
+use crate::resolve::Target;
+use crate::shard::Shard;
+use crate::work::{RawEntry, Table};
+use millrace_shared::limits::BATCH_BYTES_MAX;
+use millrace_shared::outcome::DeadReason;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// How often poison is looked for in one batch before the shard begins again.
+const POISON_ROUNDS: u32 = 3;
+
+/// Ends every doubt there is about the shard.
+///
+/// # Errors
+/// When a store is not available or the lease ends; what was done by then stays done.
+pub async fn all(shard: &Shard, stop: &CancellationToken) -> Result<(), WorkerError> {
+    shard.lease.check()?;
+    let pool = &shard.plant.desk.pool;
+    let open = ledger::prepared(&pool.get().await?, shard.lease.fence).await?;
+    for batch in open {
+        if stop.is_cancelled() {
+            return Err(WorkerError::Stopping);
+        }
+        tracing::info!(shard = %shard.id(), seq = batch.seq, "recovering a prepared batch");
+        one(shard, batch).await?;
+    }
+    Ok(())
+}
+
+async fn one(shard: &Shard, mut batch: Batch) -> Result<(), WorkerError> {
+    shard.lease.check()?;
+    let _memory = shard.plant.budget.hold(BATCH_BYTES_MAX).await;
+    let Some(entries) = entries_of(shard, &batch).await? else {
+        return give_up(shard, &batch).await;
+    };
+    let draft = settle(shard, &mut batch, (entries, Vec::new())).await?;
+    shard.commit(&batch, &draft).await
+}
+
+/// The entries of a batch as they were when it was prepared; `None` when they are gone or changed.
+///
+/// # Errors
+/// When Redis is not available.
+pub(crate) async fn entries_of(
+    shard: &Shard,
+    batch: &Batch,
+) -> Result<Option<Arc<Vec<RawEntry>>>, WorkerError> {
+    let mut reader = Reader::shared(&shard.plant.redis, shard.id());
+    let entries = reader.range(batch.first, batch.last).await?;
+    let same = i32::try_from(entries.len()) == Ok(batch.entries)
+        && ledger::digest(&entries) == batch.digest;
+    Ok(same.then(|| Arc::new(entries)))
+}
+
+/// A batch that cannot be made again must not stop those behind it.
+pub(crate) async fn give_up(shard: &Shard, batch: &Batch) -> Result<(), WorkerError> {
+    metrics::ALARMS.add(&["entries_changed"], 1);
+    let error = WorkerError::EntriesChanged { shard: shard.id(), seq: batch.seq };
+    tracing::error!(shard = %shard.id(), seq = batch.seq, %error, "parking the batch");
+    ledger::park(&shard.plant.desk.pool.get().await?, shard.lease.fence, batch.seq).await
+}
+
+/// Makes a batch again and brings its rows to exactly once, parking what the store refuses.
+///
+/// # Errors
+/// When a store is not available or the lease ends; the batch then is still in doubt.
+pub(crate) async fn settle(
+    shard: &Shard,
+    batch: &mut Batch,
+    (mut entries, mut parked): (Arc<Vec<RawEntry>>, Vec<Parked>),
+) -> Result<Draft, WorkerError> {
+    for _ in 0..POISON_ROUNDS {
+        let draft = make_again(shard, batch, (entries, parked)).await?;
+        let Some(table) = Table::of(shard.id().signal) else { return Ok(draft) };
+        let target = Target {
+            store: &shard.plant.store,
+            lease: &shard.lease,
+            batch,
+            table,
+            rows: draft.rows(table),
+        };
+        match target.settle().await {
+            Ok(()) => return Ok(draft),
+            Err(WorkerError::RefusedRows { code, message }) => {
+                let found = find_refused(shard, batch, (&draft, table)).await?;
+                tracing::error!(shard = %shard.id(), seq = batch.seq, code, entries = found.len(), "parking entries that ClickHouse refuses");
+                let detail = format!("ClickHouse code {code}: {message}");
+                parked = draft.parked;
+                let why = (DeadReason::RefusedByStore, detail.as_str());
+                entries = draft::set_aside(&draft.entries, &found, &mut parked, why);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(WorkerError::Store("the store refuses parts of a batch again and again".to_owned()))
+}
+
+async fn make_again(
+    shard: &Shard,
+    batch: &mut Batch,
+    (entries, parked): (Arc<Vec<RawEntry>>, Vec<Parked>),
+) -> Result<Draft, WorkerError> {
+    let plant = &shard.plant;
+    let client = plant.desk.pool.get().await?;
+    batch.attempt = ledger::next_attempt(&client, shard.lease.fence, batch.seq).await?;
+    drop(client);
+    let order = Order {
+        shard: shard.id(),
+        ledger: batch.ledger_id(shard.id()),
+        attempt: batch.attempt_byte(),
+        snapshot: plant.controls.at(batch.revision).await?,
+    };
+    let whole = parked.is_empty();
+    let draft = draft::make(&plant.cpu, &order, entries, parked).await?;
+    if let Some(table) = Table::of(shard.id().signal).filter(|_| whole && draft.parked.is_empty()) {
+        let made = draft.rows(table).map_or(0, |rows| rows.rows);
+        if u64::try_from(batch.rows_of(table)) != Ok(made) {
+            metrics::ALARMS.add(&["rows_differ"], 1);
+            tracing::error!(shard = %shard.id(), seq = batch.seq, made, "a batch made again has another number of rows");
+        }
+    }
+    Ok(draft)
+}
+
+/// Finds the refused entries and removes what the store took while they were looked for.
+async fn find_refused(
+    shard: &Shard,
+    batch: &Batch,
+    (draft, table): (&Draft, Table),
+) -> Result<Vec<usize>, WorkerError> {
+    let Some(target) = draft.target(table) else { return Ok(Vec::new()) };
+    let (store, lease) = (&shard.plant.store, &*shard.lease);
+    let found = poison::refused_entries((store, lease), batch, target).await;
+    if let Err(WorkerError::RefusesAll(_)) = &found {
+        metrics::ALARMS.add(&["refuses_all"], 1);
+    }
+    let deletion = store.delete(table, batch.received_day, batch.ledger_id(shard.id()));
+    lease.within(deletion).await??;
+    found
+}
