@@ -131,6 +131,49 @@ proptest! {
     }
 }
 
+/// Triggers everywhere, and after each of them as much to read as detectors will read.
+#[test]
+fn texts_made_to_be_slow_are_survived() {
+    let scrubber = everywhere(Write::Redact);
+    for piece in [
+        "@",
+        "a@",
+        "%40",
+        "eyJ-",
+        "eyJ.",
+        "sk-",
+        "xoxb-",
+        "basic+",
+        "bearer%20",
+        "pw=",
+        "pw:[",
+        "pw:{{",
+        "\"pw\":\"",
+        "cookie:",
+        "-----BEGIN PRIVATE KEY-----",
+        "1:",
+        "1.",
+        "1 ",
+        "0123 ",
+        "+1",
+        "(1",
+        "/home/",
+        "\\users\\",
+        "--pw ",
+        "<pw>",
+        "://",
+        "a:b@",
+        "DE00",
+        "ssn 123456789",
+        "aa:",
+        "SG.a.",
+    ] {
+        let text = piece.repeat(20_000 / piece.len());
+        let (once, _) = scrub(&scrubber, &text);
+        assert!(!once.is_empty());
+    }
+}
+
 #[test]
 fn the_place_in_a_long_text_does_not_matter() {
     let scrubber = everywhere(Write::Redact);

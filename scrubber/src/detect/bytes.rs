@@ -26,22 +26,28 @@ pub(crate) fn from(text: &[u8], index: usize) -> &[u8] {
     text.get(index..).unwrap_or_default()
 }
 
-/// How many bytes from a position on are of a kind.
+/// How far detectors look on and back. Longer is nothing they know; the bounds keep the time linear
+/// for texts that are made to be slow.
+const LOOK_ON: usize = 4096;
+const LOOK_BACK: usize = 600;
+
+/// How many bytes from a position on are of a kind, counted to `LOOK_ON`.
 #[inline]
 pub(crate) fn run(text: &[u8], index: usize, kind: impl Fn(u8) -> bool) -> usize {
-    from(text, index)
-        .iter()
+    let tail = from(text, index);
+    tail.iter()
+        .take(LOOK_ON)
         .take_while(|byte| kind(**byte))
         .count()
 }
 
-/// How many bytes before a position are of a kind.
+/// How many bytes before a position are of a kind, counted to `LOOK_BACK`.
 #[inline]
 pub(crate) fn run_before(text: &[u8], index: usize, kind: impl Fn(u8) -> bool) -> usize {
-    text.get(..index)
-        .unwrap_or_default()
-        .iter()
+    let head = text.get(..index).unwrap_or_default();
+    head.iter()
         .rev()
+        .take(LOOK_BACK)
         .take_while(|byte| kind(**byte))
         .count()
 }

@@ -151,7 +151,13 @@ impl Each<'_, '_> {
     #[inline(always)]
     fn of(&mut self, mut bits: u64, detect: impl Fn(usize) -> Option<Span>) {
         while bits != 0 {
-            let found = detect(self.offset + bits.trailing_zeros() as usize);
+            let position = self.offset + bits.trailing_zeros() as usize;
+            // What lies within a finding goes with it.
+            let covered = self
+                .spans
+                .last()
+                .is_some_and(|last| position < last.end && last.start <= position);
+            let found = if covered { None } else { detect(position) };
             if let Some(span) = found.filter(|span| self.active.contains(span.class)) {
                 self.spans.push(span);
             }

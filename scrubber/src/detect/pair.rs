@@ -13,7 +13,7 @@ use crate::spans::Span;
 
 /// The longest name and value that are looked at.
 const MAX_NAME: usize = 64;
-const MAX_VALUE: usize = 8192;
+const MAX_VALUE: usize = 4096;
 /// How far after its name a telephone number ends.
 const MAX_PHONE: usize = 32;
 /// Spaces around the mark between name and value.

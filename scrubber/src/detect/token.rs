@@ -32,6 +32,9 @@ type Format = (&'static [u8], Body, usize, usize);
 /// No upper bound beyond the run itself.
 const ANY: usize = usize::MAX;
 
+/// The longest body and the longest header of a token that are looked at.
+const MAX_BODY: usize = 1024;
+
 /// As the providers document them.
 const FORMATS: &[Format] = &[
     (b"AKIA", Upper, 16, 16),             // AWS
@@ -142,9 +145,10 @@ fn prefixed(text: &[u8], start: usize, first: u8) -> Option<Span> {
         .filter(fits)
         .find_map(|(prefix, body, fewest, most)| {
             let from = start + prefix.len();
-            let length = run(text, from, |byte| is_body(*body, byte));
+            let near = text.get(..text.len().min(from + MAX_BODY))?;
+            let length = run(near, from, |byte| is_body(*body, byte));
             let value = text.get(from..from + length)?;
-            let whole = !at(text, from + length).is_ascii_alphanumeric();
+            let whole = length == MAX_BODY || !at(text, from + length).is_ascii_alphanumeric();
             let right = (*fewest..=*most).contains(&length) && whole && looks_made(*body, value);
             right.then(|| Span::new(Class::Secret, start, from + length))
         })
@@ -227,7 +231,8 @@ fn jwt(text: &[u8], start: usize) -> Option<Span> {
         return None;
     }
     let part = |position: usize| run(text, position, is_run);
-    let header_end = start + part(start);
+    let near = text.get(..text.len().min(start + MAX_BODY))?;
+    let header_end = start + run(near, start, is_run);
     let payload = header_end + 1;
     let payload_end = payload + part(payload);
     let dots = at(text, header_end) == b'.' && at(text, payload_end) == b'.';
