@@ -21,7 +21,7 @@ pub mod observables;
 pub mod indicators;
 pub mod rules;
 pub mod windows;
-//pub mod builtin;
+pub mod builtin;
 pub mod alert;
 
 pub use field::FieldAt;

@@ -61,6 +61,8 @@ pub struct Verdict {
     pub severity: Severity,
     /// The highest severity that a matching indicator has of its own; info where none matched.
     pub indicator_severity: Severity,
+    /// The control-table id of the match that weighs most.
+    pub indicator: Option<u64>,
 }
 
 impl Verdict {
@@ -69,6 +71,7 @@ impl Verdict {
         score: 0,
         severity: Severity::Info,
         indicator_severity: Severity::Info,
+        indicator: None,
     };
 }
 
@@ -101,26 +104,31 @@ impl IndicatorIndex {
         mode: ScoreMode,
         now_ns: i64,
     ) -> Verdict {
-        let known = matches.iter().filter_map(|found| self.known(*found));
-        let indicator_severity = known.map(|known| known.severity).max();
+        let known = || matches.iter().filter_map(|found| self.known(*found));
+        let mut weightiest: Option<(f64, u64)> = None;
+        for known in known() {
+            let worth = worth(&known, now_ns);
+            if weightiest.is_none_or(|(most, _)| worth > most) {
+                weightiest = Some((worth, known.id));
+            }
+        }
         let score = match mode {
-            ScoreMode::Decayed => self.decayed(matches, now_ns),
+            ScoreMode::Decayed => self.decayed(matches, weightiest.map_or(0.0, |(worth, _)| worth)),
             ScoreMode::Classic => self.classic(matches, observables),
         };
         Verdict {
             score,
             severity: severity_of_score(score),
-            indicator_severity: indicator_severity.unwrap_or(Severity::Info),
+            indicator_severity: known()
+                .map(|known| known.severity)
+                .max()
+                .unwrap_or(Severity::Info),
+            indicator: weightiest.map(|(_, id)| id),
         }
     }
 
-    fn decayed(&self, matches: &[IndicatorMatch], now_ns: i64) -> u8 {
+    fn decayed(&self, matches: &[IndicatorMatch], base: f64) -> u8 {
         let known = |found: &IndicatorMatch| self.known(*found);
-        let base = matches
-            .iter()
-            .filter_map(known)
-            .map(|known| worth(&known, now_ns));
-        let base = base.fold(0.0, f64::max);
         if base <= 0.0 {
             return 0;
         }

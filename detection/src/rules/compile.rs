@@ -6,8 +6,8 @@ use super::error::{Problem, RuleError};
 use super::evaluate::Scratch;
 use super::hours::BusinessHours;
 use super::index::{Cover, Index, IndexBuilder};
-use super::keys::KeySlot;
-use super::path::{Source, sources};
+use super::keys::{INDICATOR_SLOT, KeySlot};
+use super::path::{INDICATOR_PATH, Source, sources};
 use super::slots::FieldMap;
 use super::{DEDUPE_SECONDS_DEFAULT, RULES_MAX};
 use crate::windows::{WindowKind, WindowSpec};
@@ -218,6 +218,12 @@ impl Compiler {
     }
 
     fn key(&mut self, path: &str) -> KeySlot {
+        if path == INDICATOR_PATH {
+            return KeySlot {
+                slot: INDICATOR_SLOT,
+                is_address: false,
+            };
+        }
         let is_address = sources(path)
             .iter()
             .any(|(_, source)| *source == Source::Core(Role::Ip));

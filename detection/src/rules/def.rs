@@ -274,6 +274,8 @@ pub struct TestDef {
     pub name: String,
     /// Events as the contract has them, sent in this order.
     pub events: Vec<Value>,
+    /// How often the list is sent.
+    pub repeat: u32,
     /// The signal they are of; the rule's first where absent.
     pub signal: Option<Signal>,
     /// The indicator score they are given.

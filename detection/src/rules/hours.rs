@@ -20,18 +20,20 @@ pub struct BusinessHours {
 }
 
 impl Default for BusinessHours {
-    /// 09:00–17:00 UTC, Monday to Friday.
     fn default() -> Self {
-        BusinessHours {
-            utc_offset_minutes: 0,
-            from_minute: 9 * 60,
-            until_minute: 17 * 60,
-            weekdays: 0b001_1111,
-        }
+        BusinessHours::UTC_OFFICE
     }
 }
 
 impl BusinessHours {
+    /// 09:00–17:00 UTC, Monday to Friday.
+    pub const UTC_OFFICE: BusinessHours = BusinessHours {
+        utc_offset_minutes: 0,
+        from_minute: 9 * 60,
+        until_minute: 17 * 60,
+        weekdays: 0b001_1111,
+    };
+
     /// Whether a time (nanoseconds UTC) lies outside of them.
     #[must_use]
     pub fn is_after_hours(&self, at_ns: i64) -> bool {

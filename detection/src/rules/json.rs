@@ -494,6 +494,9 @@ fn test(value: &Value, path: &str) -> Read<TestDef> {
     let def = TestDef {
         name: object.text("name", NAME_CHARS_MAX)?.unwrap_or_default(),
         events: object.list("events", TEST_EVENTS_MAX)?.to_vec(),
+        repeat: object
+            .number("repeat", 1, TEST_EVENTS_MAX as u64)?
+            .unwrap_or(1),
         signal: signal.transpose()?,
         ioc_score: object
             .number("ioc_score", 0, 100)?
@@ -501,6 +504,10 @@ fn test(value: &Value, path: &str) -> Read<TestDef> {
             .unwrap_or(0),
         expect,
     };
+    if def.events.len() * def.repeat as usize > TEST_EVENTS_MAX {
+        let what = format!("makes more than {TEST_EVENTS_MAX} events");
+        return Err(Problem::new(&object.at("repeat"), what));
+    }
     object.finish()?;
     Ok(def)
 }
@@ -638,6 +645,7 @@ impl TestDef {
         json!({
             "name": self.name,
             "events": self.events,
+            "repeat": self.repeat,
             "signal": self.signal.map(Signal::as_str),
             "ioc_score": self.ioc_score,
             "expect": match self.expect {

@@ -27,6 +27,9 @@ const UNKNOWN: [&str; 8] = [
     "(null)",
 ];
 
+/// The slot of the indicator that matched, which is not of a field.
+pub(super) const INDICATOR_SLOT: u32 = u32::MAX - 1;
+
 /// A path of a key: its slot, and whether its values must be addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeySlot {
@@ -80,6 +83,13 @@ impl Keyed<'_> {
         part(&mut hash, self.rule.as_bytes());
         let mut fields = KeyFields::EMPTY;
         for (path, place) in paths.iter().zip(&mut fields.0) {
+            if path.slot == INDICATOR_SLOT
+                && let Some(indicator) = view.verdict.indicator
+            {
+                hash.update([2]);
+                hash.update(indicator.to_be_bytes());
+                continue;
+            }
             let value = slots
                 .values(path.slot, view.event, view.resource)
                 .find(|(_, value)| is_known(value, path.is_address));

@@ -65,6 +65,9 @@ const PREFIXES: [(&str, Keys); 9] = [
     ("resource.", Keys::Resource),
 ];
 
+/// The path, for keys only, of the indicator that weighs most among an event's matches.
+pub(super) const INDICATOR_PATH: &str = "ioc.indicator";
+
 /// Checks a path as it is written in a rule.
 pub(super) fn check(path: &str) -> Result<(), &'static str> {
     if path.is_empty() {

@@ -50,14 +50,16 @@ pub fn run_tests(rule: &RuleDef, settings: OrgSettings) -> Result<Vec<Outcome>, 
         let TestDef {
             name,
             events,
+            repeat,
             signal,
             ioc_score,
             expect,
         } = case;
+        let events: Vec<Value> = (0..*repeat).flat_map(|_| events.clone()).collect();
         let signal = signal
             .or_else(|| rule.scope.first().copied())
             .unwrap_or(Signal::Logs);
-        let run = dry_run(rule, settings, signal, events, *ioc_score).map_err(|mut error| {
+        let run = dry_run(rule, settings, signal, &events, *ioc_score).map_err(|mut error| {
             error.problem.path = format!("tests[{at}].{}", error.problem.path);
             error
         })?;
@@ -155,6 +157,7 @@ fn evaluate(
         score: ioc_score,
         severity: severity_of_score(ioc_score),
         indicator_severity: Severity::Info,
+        indicator: None,
     };
     let (mut scratch, mut matches, mut refused) = (Scratch::default(), Vec::new(), None);
     let read = body.read(&arena, |resource, event| match event {

@@ -1,0 +1,83 @@
+//! The rules that a new organisation starts with: data, each with its own test cases.
+//!
+//! Left out, because they need what the engine does not have yet: GEOLOCATION_ANOMALY (new value,
+//! speed of travel), AUTHENTICATION_ANOMALY (spike against previous days), error burst (ratio),
+//! slow operations (percentile), secret leak in logs (known only after scrubbing, which comes after
+//! detection), and the organisations' own monitors.
+
+use crate::rules::{Problem, RuleDef};
+use serde_json::Value;
+
+/// The documents: administration of directories and office services, activity that adds up,
+/// attacks seen in one event or one session.
+const DOCUMENTS: [&str; 3] = [
+    include_str!("directory.json"),
+    include_str!("activity.json"),
+    include_str!("threats.json"),
+];
+
+/// All built-in rules.
+///
+/// # Errors
+/// The first thing that is wrong with a document; a test sees to it that nothing is.
+pub fn rules() -> Result<Vec<RuleDef>, Problem> {
+    let mut rules = Vec::new();
+    for document in DOCUMENTS {
+        let document: Value = serde_json::from_str(document).map_err(|error| Problem {
+            path: "builtin".to_owned(),
+            what: error.to_string(),
+        })?;
+        for rule in document.as_array().into_iter().flatten() {
+            rules.push(RuleDef::from_json(rule)?);
+        }
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::trial::run_tests;
+    use crate::rules::{BusinessHours, Expect, OrgSettings, RuleSet};
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    const SETTINGS: OrgSettings = OrgSettings {
+        hash_key: [1; 32],
+        hours: BusinessHours::UTC_OFFICE,
+    };
+
+    #[test]
+    fn every_rule_passes_its_own_tests_and_has_both_kinds() {
+        for rule in rules().unwrap() {
+            let kinds: Vec<Expect> = rule.tests.iter().map(|test| test.expect).collect();
+            assert!(kinds.contains(&Expect::Match), "{} lacks a match", rule.id);
+            assert!(
+                kinds.contains(&Expect::NoMatch),
+                "{} lacks a no_match",
+                rule.id
+            );
+            for outcome in run_tests(&rule, SETTINGS).unwrap() {
+                assert!(outcome.passed, "{}: {outcome:?}", rule.id);
+            }
+        }
+    }
+
+    #[test]
+    fn all_compile_together_under_ids_of_their_own() {
+        let rules = rules().unwrap();
+        let ids: BTreeSet<_> = rules.iter().map(|rule| rule.id.clone()).collect();
+        assert_eq!(ids.len(), rules.len());
+        let (set, errors) = RuleSet::compile(rules.into_iter().map(Arc::new), SETTINGS);
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(set.rules().len(), ids.len());
+    }
+
+    #[test]
+    fn documents_are_written_as_they_are_read() {
+        for rule in rules().unwrap() {
+            let again = RuleDef::from_json(&rule.to_json()).unwrap();
+            assert_eq!(again, rule);
+        }
+    }
+}
