@@ -226,7 +226,7 @@ pub struct Output {
     /// Alerts of rules without a window, joined by dedupe hash.
     pub alerts: Vec<AlertDraft>,
     /// Windows that `hits` refer to.
-    pub windows: Vec<millrace_detection::rules::Window>,
+    pub windows: Vec<millrace_detection::WindowSpec>,
     /// Hits of rules with a window.
     pub hits: Vec<WindowHits>,
     /// What goes to the dead-letter store.

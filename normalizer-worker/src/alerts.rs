@@ -1,0 +1,208 @@
+//! Matches of a batch → alerts in the making, joined by what they would be joined by anyway, so
+//! that a storm of matches costs one draft.
+//!
+//! Everything an alert says is read from the scrubbed event.
+
+use crate::control::Organisation;
+use crate::resource::EntryResource;
+use crate::scrub::ScrubbedEvent;
+use crate::work::{AlertDraft, Output, SAMPLES_MAX, WindowHits};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use millrace_detection::rules::{KeyFields, Rule, find_field};
+use millrace_detection::{EventView, RuleMatch, WindowSpec, alert};
+use millrace_shared::ids::{EventId, OrgId};
+use millrace_shared::limits::NS_PER_SECOND;
+use millrace_shared::{Field, Value};
+
+/// Observables kept with an alert: enough to act upon, few enough to read.
+const OBSERVABLES_MAX: usize = 20;
+
+type Key = (OrgId, u32, u128);
+
+/// What has matched so far.
+#[derive(Debug, Default)]
+pub(crate) struct Alerts {
+    drafts: Vec<AlertDraft>,
+    by_key: HashMap<Key, usize, FixedState>,
+    windows: Vec<WindowSpec>,
+    hits: Vec<WindowHits>,
+    hits_by_key: HashMap<Key, usize, FixedState>,
+}
+
+impl Alerts {
+    /// Adds the matches of one event.
+    pub(crate) fn add<'a>(
+        &mut self,
+        scrubbed: &ScrubbedEvent<'_, 'a>,
+        resource: &EntryResource<'a>,
+        (organisation, org): (&Organisation, OrgId),
+        id: EventId,
+    ) {
+        for found in &scrubbed.detection.matches {
+            let Some(rule) = organisation.rule(found) else {
+                continue;
+            };
+            let said = Said {
+                scrubbed,
+                resource,
+                org,
+                id,
+            };
+            match &rule.window {
+                None => self.alert(&said, rule, found),
+                Some(window) => self.hit(&said, rule, found, window),
+            }
+        }
+    }
+
+    fn alert(&mut self, said: &Said<'_, '_>, rule: &Rule, found: &RuleMatch) {
+        // Without a dedupe key an alert is the same as no other: the event's own id tells it apart.
+        let dedupe = found.dedupe.unwrap_or(said.id.0.as_u128());
+        let key = (said.org, found.rule.0, dedupe);
+        if let Some(draft) = self
+            .by_key
+            .get(&key)
+            .and_then(|at| self.drafts.get_mut(*at))
+        {
+            join(draft, said, found);
+            return;
+        }
+        self.by_key.insert(key, self.drafts.len());
+        self.drafts.push(said.draft(rule, found, dedupe));
+    }
+
+    fn hit(&mut self, said: &Said<'_, '_>, rule: &Rule, found: &RuleMatch, window: &WindowSpec) {
+        let Some(group) = found
+            .group
+            .or_else(|| rule.def.group_by.is_empty().then_some(0))
+        else {
+            return;
+        };
+        let hit = (found.at_ns, found.distinct.unwrap_or(0), said.id);
+        let key = (said.org, found.rule.0, group);
+        if let Some(hits) = self
+            .hits_by_key
+            .get(&key)
+            .and_then(|at| self.hits.get_mut(*at))
+        {
+            join(&mut hits.alert, said, found);
+            hits.hits.push(hit);
+            return;
+        }
+        let at = self
+            .windows
+            .iter()
+            .position(|known| known == window)
+            .unwrap_or_else(|| {
+                self.windows.push(*window);
+                self.windows.len() - 1
+            });
+        self.hits_by_key.insert(key, self.hits.len());
+        self.hits.push(WindowHits {
+            alert: said.draft(rule, found, found.dedupe.unwrap_or(group)),
+            group: group.to_be_bytes(),
+            window: u32::try_from(at).unwrap_or(u32::MAX),
+            hits: vec![hit],
+        });
+    }
+
+    pub(crate) fn into_output(self, output: &mut Output) {
+        output.alerts = self.drafts;
+        output.windows = self.windows;
+        output.hits = self.hits;
+    }
+}
+
+/// An event that matched, and whose.
+struct Said<'s, 'a> {
+    scrubbed: &'s ScrubbedEvent<'s, 'a>,
+    resource: &'s EntryResource<'a>,
+    org: OrgId,
+    id: EventId,
+}
+
+fn join(draft: &mut AlertDraft, said: &Said<'_, '_>, found: &RuleMatch) {
+    draft.count += 1;
+    draft.first_seen = draft.first_seen.min(found.at_ns);
+    draft.last_seen = draft.last_seen.max(found.at_ns);
+    draft.severity = draft.severity.max(found.severity);
+    draft.risk_score = draft.risk_score.max(said.scrubbed.detection.verdict.score);
+    if draft.event_ids.len() < SAMPLES_MAX {
+        draft.event_ids.push(said.id);
+    }
+}
+
+impl Said<'_, '_> {
+    fn draft(&self, rule: &Rule, found: &RuleMatch, dedupe: u128) -> AlertDraft {
+        let def = &rule.def;
+        let observables = &self.scrubbed.detection.observables;
+        AlertDraft {
+            org: self.org,
+            rule: def.id.clone(),
+            version: i32::try_from(def.version).unwrap_or(i32::MAX),
+            severity: found.severity,
+            title: def.name.clone(),
+            message: self.message(&def.message),
+            kind: def.id.clone(),
+            attack: def.attack.clone(),
+            group: self.group(def, found),
+            dedupe: dedupe.to_be_bytes(),
+            dedupe_window_s: u32::try_from(rule.dedupe_ns / NS_PER_SECOND).unwrap_or(u32::MAX),
+            first_seen: found.at_ns,
+            last_seen: found.at_ns,
+            count: 1,
+            event_ids: vec![self.id],
+            observables: observables
+                .iter()
+                .take(OBSERVABLES_MAX)
+                .map(|o| (*o).to_owned())
+                .collect(),
+            risk_score: self.scrubbed.detection.verdict.score,
+        }
+    }
+
+    fn message(&self, template: &str) -> String {
+        let view = EventView {
+            event: self.scrubbed.event,
+            resource: &self.resource.scrubbed,
+            timestamp_ns: self.scrubbed.facts.timestamp,
+            received_ns: self.scrubbed.facts.timestamp,
+            verdict: self.scrubbed.detection.verdict,
+        };
+        alert::render(template, |path| {
+            find_field(path, &view)
+                .of(view.event, view.resource)
+                .map(|field| text(field).into())
+        })
+    }
+
+    /// The values of the group, or of the dedupe key where there is no group, by path.
+    fn group(&self, def: &millrace_detection::RuleDef, found: &RuleMatch) -> String {
+        let keys = def.dedupe.as_ref().map_or(&[][..], |dedupe| &dedupe.keys);
+        let (paths, fields): (&[String], &KeyFields) = if def.group_by.is_empty() {
+            (keys, &found.dedupe_fields)
+        } else {
+            (&def.group_by, &found.group_fields)
+        };
+        let values: serde_json::Map<String, serde_json::Value> = paths
+            .iter()
+            .zip(fields.as_slice())
+            .filter_map(|(path, at)| {
+                let field = at.of(self.scrubbed.event, &self.resource.scrubbed)?;
+                Some((path.clone(), text(field).into()))
+            })
+            .collect();
+        serde_json::Value::Object(values).to_string()
+    }
+}
+
+fn text(field: &Field<'_>) -> String {
+    match field.value {
+        Value::Text(text) | Value::Json(text) => text.to_owned(),
+        Value::Int(int) => int.to_string(),
+        Value::Float(float) => float.to_string(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Null => String::new(),
+    }
+}

@@ -1,0 +1,368 @@
+//! The path of a batch, on one page:
+//!
+//! ```text
+//! RawEntry → meta → body → DecodedEvent → NormalizedEvent → DetectedEvent → ScrubbedEvent ┬→ row
+//!                                                                                         ├→ sample
+//!                                                                                         └→ alert
+//! ```
+//!
+//! A pure function of the entries and of one control snapshot: no clock, no client, no randomness.
+//! One arena serves each entry and is emptied after it.
+
+use crate::agent::Agents;
+use crate::alerts::Alerts;
+use crate::control::{Control, Organisation};
+use crate::decode::{self, DecodedEvent, Found};
+use crate::detect::{DetectedEvent, Scratch};
+use crate::normalize::Surroundings;
+use crate::resource::EntryResource;
+use crate::samples::{self, Samples};
+use crate::scrub::ScrubbedEvent;
+use crate::table_rows::{self, EntryContext};
+use crate::work::{EntryUsage, Output, Poison, RawEntry, Source, Table, TargetRows};
+use bumpalo::Bump;
+use millrace_shared::Signal;
+use millrace_shared::entry::Meta;
+use millrace_shared::ids::{EventId, LedgerId, OrgId, ShardId, StreamId};
+use millrace_shared::outcome::DeadReason;
+use millrace_shared::rows::ATTEMPT_OFFSET;
+use millrace_shared::wire::Reject;
+use sha2::{Digest, Sha256};
+
+/// What is to be done: one ledger batch of one shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'c> {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Which of its batches.
+    pub ledger: LedgerId,
+    /// How often it was written before; stands in every row.
+    pub attempt: u8,
+    /// Rules, indicators and policies as of the batch's revision.
+    pub control: &'c Control,
+}
+
+/// Arena bytes at the start: what the unescaped and derived strings of an ordinary entry take.
+const ARENA_BYTES: usize = 256 * 1024;
+
+/// Turns a contiguous range of entries into everything that is stored of them.
+#[must_use]
+pub fn transform(task: &Task<'_>, entries: &[RawEntry]) -> Output {
+    let mut broken: Vec<Poison> = Vec::new();
+    loop {
+        // A body that breaks off half-way has already left rows and alerts behind. That cannot
+        // happen to a body the gateway took, unless it was damaged since; so begin again without.
+        match attempt(task, entries, &broken) {
+            Ok(output) => return output,
+            Err(poison) => broken.push(poison),
+        }
+    }
+}
+
+fn attempt(task: &Task<'_>, entries: &[RawEntry], broken: &[Poison]) -> Result<Output, Poison> {
+    let bytes: usize = entries.iter().map(|entry| entry.body.len()).sum();
+    let mut batch = Batch::new(*task, bytes);
+    let mut arena = Bump::with_capacity(ARENA_BYTES);
+    for (number, raw) in (0u32..).zip(entries) {
+        match broken.iter().find(|poison| poison.entry == number) {
+            Some(poison) => batch.park_entry(poison.clone()),
+            None => batch.entry(number, raw, &arena)?,
+        }
+        arena.reset();
+    }
+    Ok(batch.finish())
+}
+
+/// Everything that grows while a batch is transformed.
+struct Batch<'c> {
+    task: Task<'c>,
+    agents: Agents,
+    scratch: Scratch,
+    rows: Vec<u8>,
+    row_count: u32,
+    entry_ends: Vec<(usize, u32)>,
+    samples: Samples,
+    alerts: Alerts,
+    audit: Vec<(OrgId, u32, Sha256)>,
+    output: Output,
+}
+
+/// RowBinary bytes per packed body byte, roughly: saves growing the buffer a dozen times.
+const ROW_BYTES_PER_BODY_BYTE: usize = 4;
+
+impl<'c> Batch<'c> {
+    fn new(task: Task<'c>, bytes: usize) -> Self {
+        let capacity = if task.shard.signal == Signal::Metrics {
+            0
+        } else {
+            bytes
+        };
+        Batch {
+            task,
+            agents: Agents::default(),
+            scratch: Scratch::default(),
+            rows: Vec::with_capacity(capacity * ROW_BYTES_PER_BODY_BYTE),
+            row_count: 0,
+            entry_ends: Vec::new(),
+            samples: Samples::default(),
+            alerts: Alerts::default(),
+            audit: Vec::new(),
+            output: Output::default(),
+        }
+    }
+
+    fn park_entry(&mut self, poison: Poison) {
+        self.output.usage.push(poison.org.map(|org| EntryUsage {
+            org,
+            events: poison.events,
+            stored: 0,
+            rejected: 0,
+            dead_lettered: poison.events,
+            bytes: 0,
+            replay_of: None,
+        }));
+        self.output.poison.push(poison);
+        self.entry_ends.push((self.rows.len(), 0));
+    }
+
+    /// Takes one entry through; fails only when its body breaks off half-way.
+    fn entry(&mut self, number: u32, raw: &RawEntry, arena: &Bump) -> Result<(), Poison> {
+        let meta = match decode::meta(number, raw) {
+            Ok(meta) => meta,
+            Err(poison) => return Ok(self.park_entry(poison)),
+        };
+        let bytes = match decode::body(number, &meta, raw) {
+            Ok(bytes) => bytes,
+            Err(poison) => return Ok(self.park_entry(poison)),
+        };
+        let organisation = self.task.control.organisation(meta.org);
+        let (signal, rows_before) = (self.task.shard.signal, self.row_count);
+        let mut pass = EntryPass {
+            batch: self,
+            organisation,
+            meta: &meta,
+            place: (number, raw.id),
+            arena,
+            resource: None,
+            stored: 0,
+            unreadable: Vec::new(),
+            sources: Vec::new(),
+        };
+        decode::events(signal, &meta, &bytes, arena, |found| pass.event(found)).map_err(
+            |error| decode::whole(number, &meta, DeadReason::Undecodable, error.to_string()),
+        )?;
+        pass.finish();
+        self.entry_ends
+            .push((self.rows.len(), self.row_count - rows_before));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Output {
+        if let Some(table) = Table::of(self.task.shard.signal).filter(|_| self.row_count > 0) {
+            self.output.targets.push(TargetRows {
+                table,
+                rows: self.row_count,
+                body: self.rows,
+                entry_ends: self.entry_ends,
+            });
+        }
+        self.output.series = self.samples.series;
+        self.output.samples = self.samples.samples;
+        self.alerts.into_output(&mut self.output);
+        let audit = self.audit.into_iter();
+        self.output.audit_rows = audit
+            .map(|(org, rows, hash)| (org, rows, hash.finalize().into()))
+            .collect();
+        self.output
+    }
+}
+
+/// One entry on its way through.
+struct EntryPass<'p, 'c, 'a> {
+    batch: &'p mut Batch<'c>,
+    organisation: &'c Organisation,
+    meta: &'p Meta,
+    place: (u32, StreamId),
+    arena: &'a Bump,
+    /// Made at the first event: the resource is known only then.
+    resource: Option<EntryResource<'a>>,
+    stored: u32,
+    unreadable: Vec<(u16, Reject)>,
+    sources: Vec<(Source, i64, u64)>,
+}
+
+impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
+    fn event(&mut self, found: Found<'_, 'a>) {
+        match found {
+            Found::Event(decoded) => self.store(decoded),
+            Found::Unreadable(index, reject) => self.unreadable.push((index, reject)),
+        }
+    }
+
+    /// The path itself.
+    fn store(&mut self, decoded: DecodedEvent<'_, 'a>) {
+        let (organisation, arena, task) = (self.organisation, self.arena, self.batch.task);
+        let event_id = EventId::new(task.shard, self.place.1, decoded.event.index);
+        let resource = self
+            .resource
+            .take()
+            .unwrap_or_else(|| EntryResource::new(decoded.resource, &organisation.scrubber, arena));
+        let context = EntryContext {
+            meta: self.meta,
+            ledger: task.ledger,
+            attempt: task.attempt,
+            resource: &resource,
+        };
+        let (meta, agents, geo) = (self.meta, &self.batch.agents, task.control.geo());
+        let normalized = decoded.normalize(Surroundings { meta, agents, geo }, arena);
+        let detected = normalized.detect(organisation, meta, &mut self.batch.scratch, arena);
+        if task.shard.signal == Signal::Metrics {
+            self.sample(detected, &context, event_id);
+        } else {
+            let scrubbed = detected.scrub(&organisation.scrubber, arena);
+            self.row(&scrubbed, &context, event_id);
+            self.outcome(&scrubbed, &context, event_id);
+        }
+        self.stored += 1;
+        self.resource = Some(resource);
+    }
+
+    fn row(
+        &mut self,
+        scrubbed: &ScrubbedEvent<'_, 'a>,
+        context: &EntryContext<'_, 'a>,
+        id: EventId,
+    ) {
+        let batch = &mut *self.batch;
+        let start = batch.rows.len();
+        table_rows::put(scrubbed, context, (id, batch.row_count), &mut batch.rows);
+        batch.row_count += 1;
+        if batch.task.shard.signal == Signal::Audit {
+            batch.chain(self.meta.org, start);
+        }
+    }
+
+    /// A metric event: no row, but a sample of a series that is scrubbed when it is first met.
+    fn sample(
+        &mut self,
+        detected: DetectedEvent<'_, 'a>,
+        context: &EntryContext<'_, 'a>,
+        id: EventId,
+    ) {
+        let key = samples::raw_key(detected.event, context);
+        let place = (detected.facts.timestamp, self.place.0);
+        let quiet = detected.detection.matches.is_empty();
+        if quiet && self.batch.samples.add_known(key, detected.event, place) {
+            // The source was noted with the first sample of the series; its time still counts.
+            self.seen_again(place.0);
+            return;
+        }
+        let scrubbed = detected.scrub(&self.organisation.scrubber, self.arena);
+        self.batch.samples.add(key, &scrubbed, context, place);
+        self.outcome(&scrubbed, context, id);
+    }
+
+    /// What an event leaves besides its row: the source it came from, and alerts.
+    fn outcome(
+        &mut self,
+        scrubbed: &ScrubbedEvent<'_, 'a>,
+        context: &EntryContext<'_, 'a>,
+        id: EventId,
+    ) {
+        self.seen(
+            table_rows::service(scrubbed.event, context),
+            scrubbed.facts.timestamp,
+        );
+        if !scrubbed.detection.matches.is_empty() {
+            let whose = (self.organisation, self.meta.org);
+            self.batch.alerts.add(scrubbed, context.resource, whose, id);
+        }
+    }
+
+    fn seen(&mut self, service: &str, time: i64) {
+        // Events of one body come from one service, or a few.
+        if let Some(at) = self
+            .sources
+            .iter()
+            .rposition(|(source, ..)| source.service == service)
+        {
+            let last = self.sources.len() - 1;
+            self.sources.swap(at, last);
+            self.seen_again(time);
+            return;
+        }
+        let source = Source {
+            org: self.meta.org,
+            key: self.meta.key.clone(),
+            service: service.to_owned(),
+        };
+        self.sources.push((source, time, 1));
+    }
+
+    fn seen_again(&mut self, time: i64) {
+        if let Some((_, latest, events)) = self.sources.last_mut() {
+            *latest = time.max(*latest);
+            *events += 1;
+        }
+    }
+
+    fn finish(self) {
+        let unreadable = u32::try_from(self.unreadable.len()).unwrap_or(u32::MAX);
+        let output = &mut self.batch.output;
+        output.usage.push(Some(EntryUsage {
+            org: self.meta.org,
+            events: self.meta.accepted.saturating_add(self.meta.rejected),
+            stored: self.stored,
+            rejected: self.meta.rejected,
+            dead_lettered: unreadable,
+            bytes: self.meta.wire_bytes,
+            replay_of: self.meta.replay_of,
+        }));
+        if let Some((_, first)) = self.unreadable.first() {
+            output.poison.push(Poison {
+                entry: self.place.0,
+                detail: first.reason(),
+                events_at: Some(self.unreadable.iter().map(|(index, _)| *index).collect()),
+                events: unreadable,
+                org: Some(self.meta.org),
+                reason: DeadReason::Undecodable,
+            });
+        }
+        for (source, time, events) in self.sources {
+            match output
+                .sources
+                .iter_mut()
+                .find(|(known, ..)| *known == source)
+            {
+                Some((_, latest, count)) => {
+                    *latest = time.max(*latest);
+                    *count += events;
+                }
+                None => output.sources.push((source, time, events)),
+            }
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Adds the row that begins at `start` to the hash over its organisation's audit rows. The
+    /// attempt does not count: it says how often the row was written, not what it says.
+    fn chain(&mut self, org: OrgId, start: usize) {
+        let row = self.rows.get(start..).unwrap_or(&[]);
+        let (before, after) = row.split_at_checked(ATTEMPT_OFFSET).unwrap_or((row, &[]));
+        let at = self
+            .audit
+            .iter()
+            .position(|(whose, ..)| *whose == org)
+            .unwrap_or_else(|| {
+                self.audit.push((org, 0, Sha256::new()));
+                self.audit.len() - 1
+            });
+        if let Some((_, rows, hash)) = self.audit.get_mut(at) {
+            *rows += 1;
+            hash.update(before);
+            hash.update([0]);
+            hash.update(after.get(1..).unwrap_or(&[]));
+        }
+    }
+}
