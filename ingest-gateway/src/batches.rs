@@ -4,6 +4,7 @@
 use crate::error::Problem;
 use crate::gateway::Gateway;
 use crate::head::{Credentials, parameter};
+use crate::store;
 use crate::trail::Trail;
 use actix_web::{HttpRequest, HttpResponse};
 use millrace_runtime::clock;
@@ -20,20 +21,6 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const WAIT_DEFAULT: Duration = Duration::from_secs(5);
 /// Pause between two looks into the ledger: a tenth of the time a batch usually takes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-const CURSOR: &str = "SELECT cursor_ms, cursor_seq FROM shard WHERE signal = $1 AND shard = $2";
-const BATCH: &str = "
-SELECT state, first_ms, first_seq,
-       (extract(epoch FROM prepared_at) * 1000)::bigint AS prepared_at,
-       (extract(epoch FROM committed_at) * 1000)::bigint AS committed_at,
-       (extract(epoch FROM audited_at) * 1000)::bigint AS audited_at
-  FROM batch
- WHERE signal = $1 AND shard = $2 AND (last_ms, last_seq) >= ($3, $4)
- ORDER BY last_ms, last_seq LIMIT 1";
-const DEAD: &str = "
-SELECT coalesce(sum(events), 0)::bigint, coalesce(bool_or(events_at IS NULL), false)
-  FROM dead_letter
- WHERE signal = $1 AND shard = $2 AND entry_ms = $3 AND entry_seq = $4 AND state = 'PARKED'";
 
 /// How far a batch has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -164,54 +151,35 @@ fn duration(text: &str) -> Option<Duration> {
     number.parse().ok().map(Duration::from_secs)
 }
 
+/// What the ledger says about an entry.
 async fn look(pool: &Pool, id: BatchId) -> Result<Status, PgError> {
-    let client = pool.get().await?;
-    let signal = id.shard.signal.as_str();
-    let shard = i16::try_from(id.shard.shard).unwrap_or(i16::MAX);
-    let ms = i64::try_from(id.entry.ms).unwrap_or(i64::MAX);
-    let seq = i64::try_from(id.entry.seq).unwrap_or(i64::MAX);
-
-    let cursor = client.prepare_cached(CURSOR).await?;
-    let Some(row) = client.query_opt(&cursor, &[&signal, &shard]).await? else {
+    let Some(found) = store::place(pool, id).await? else {
         return Ok(Status::QUEUED);
     };
-    let cursor: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if (ms, seq) > cursor {
-        return Ok(Status::QUEUED);
-    }
-    let dead = client.prepare_cached(DEAD).await?;
-    let dead = client
-        .query_one(&dead, &[&signal, &shard, &ms, &seq])
-        .await?;
-    let (dead_lettered, whole): (i64, bool) = (dead.try_get(0)?, dead.try_get(1)?);
-    let batch = client.prepare_cached(BATCH).await?;
-    let row = client
-        .query_opt(&batch, &[&signal, &shard, &ms, &seq])
-        .await?;
-    let mut status = Status {
-        dead_lettered,
-        // Behind the cursor and in no batch that the ledger still lists: audited long ago.
-        state: State::Audited,
-        ..Status::QUEUED
-    };
-    if let Some(row) = row {
-        let first: (i64, i64) = (row.try_get("first_ms")?, row.try_get("first_seq")?);
-        if first <= (ms, seq) {
-            status.prepared_at_ms = row.try_get("prepared_at")?;
-            status.committed_at_ms = row.try_get("committed_at")?;
-            status.audited_at_ms = row.try_get("audited_at")?;
-            status.state = match row.try_get("state")? {
+    let (state, times) = match &found.batch {
+        Some(batch) => (
+            match batch.state.as_str() {
                 "PREPARED" => State::Prepared,
                 "COMMITTED" => State::Committed,
                 "PARKED" => State::DeadLettered,
                 _ => State::Audited,
-            };
-        }
-    }
-    if whole {
-        status.state = State::DeadLettered;
-    }
-    Ok(status)
+            },
+            batch.times_ms,
+        ),
+        // Behind the cursor and in no batch that the ledger still lists: audited long ago.
+        None => (State::Audited, [None; 3]),
+    };
+    let [prepared_at_ms, committed_at_ms, audited_at_ms] = times;
+    Ok(Status {
+        state: match found.dead_whole {
+            true => State::DeadLettered,
+            false => state,
+        },
+        dead_lettered: found.dead_lettered,
+        prepared_at_ms,
+        committed_at_ms,
+        audited_at_ms,
+    })
 }
 
 #[cfg(test)]

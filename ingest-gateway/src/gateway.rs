@@ -7,6 +7,7 @@ use crate::key::Keys;
 use crate::pressure::Pressure;
 use crate::quota::Quotas;
 use crate::receive::Caps;
+use crate::store;
 use crate::verify::Verifier;
 use millrace_runtime::pg::{self, Pool};
 use millrace_shared::ids::BatchIds;
@@ -84,14 +85,7 @@ async fn shards(pool: &Pool) -> Result<u16, GatewayError> {
 }
 
 async fn ask_shards(pool: &Pool) -> Result<u16, GatewayError> {
-    let client = pool.get().await.map_err(pg::PgError::from)?;
-    let row = client
-        .query_opt("SELECT shards FROM installation", &[])
-        .await
-        .map_err(pg::PgError::from)?;
-    let shards: Option<i16> = row.and_then(|row| row.try_get(0).ok());
-    shards
-        .and_then(|shards| u16::try_from(shards).ok())
-        .filter(|shards| *shards > 0)
+    store::shards(pool)
+        .await?
         .ok_or(GatewayError::NoInstallation)
 }

@@ -4,6 +4,7 @@
 use crate::error::Problem;
 use crate::metrics::KEY_LOOKUPS;
 use crate::quota::{Buckets, Kind, Owner, Quotas, Rates};
+use crate::store::{self, KeyRecord};
 use ipnet::IpNet;
 use millrace_runtime::pg::{PgError, Pool};
 use millrace_shared::Signal;
@@ -30,19 +31,6 @@ const PUBLIC_RATES: Rates = Rates {
     events_per_second: 2_000,
     bytes_per_second: 2 * 1024 * 1024,
 };
-
-const SELECT: &str = "
-SELECT k.org_id, k.kind, k.signals, k.schemes, k.secret, k.secret_next,
-       k.allowed_cidrs::text[] AS networks, k.allowed_origins,
-       (extract(epoch FROM nullif(k.not_before, '-infinity')) * 1000000)::bigint AS not_before,
-       (extract(epoch FROM nullif(k.not_after, 'infinity')) * 1000000)::bigint AS not_after,
-       k.revoked_at IS NOT NULL AS revoked,
-       k.requests_per_minute::bigint AS key_requests, k.events_per_second AS key_events,
-       k.bytes_per_second AS key_bytes,
-       o.requests_per_minute::bigint AS org_requests, o.events_per_second AS org_events,
-       o.bytes_per_second AS org_bytes
-  FROM ingest_key k JOIN organisation o ON o.id = k.org_id
- WHERE k.id = $1";
 
 /// One ingest key, as it stood when it was looked up.
 #[derive(Debug)]
@@ -83,7 +71,7 @@ impl Key {
     pub(crate) fn allows_origin(&self, origin: &str) -> bool {
         self.origins
             .iter()
-            .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+            .any(|allowed| matches_origin(allowed, origin))
     }
 }
 
@@ -169,46 +157,27 @@ impl Keys {
     }
 
     async fn ask(&self, id: &str) -> Result<Option<Key>, PgError> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(SELECT).await?;
-        let Some(row) = client.query_opt(&statement, &[&id]).await? else {
-            return Ok(None);
-        };
-        let kind: String = row.try_get("kind")?;
-        let org: OrgId = row.try_get("org_id")?;
-        let public = kind == "public";
-        let own = [
-            row.try_get("key_requests")?,
-            row.try_get("key_events")?,
-            row.try_get("key_bytes")?,
-        ];
-        let of_org = [
-            row.try_get("org_requests")?,
-            row.try_get("org_events")?,
-            row.try_get("org_bytes")?,
-        ];
-        let sealed: [Option<Vec<u8>>; 2] = [row.try_get("secret")?, row.try_get("secret_next")?];
-        let signals: Vec<String> = row.try_get("signals")?;
-        let schemes: Vec<String> = row.try_get("schemes")?;
-        let networks: Vec<String> = row.try_get("networks")?;
-        Ok(Some(Key {
+        Ok(store::key(&self.pool, id)
+            .await?
+            .map(|record| self.key(id, record)))
+    }
+
+    fn key(&self, id: &str, record: KeyRecord) -> Key {
+        Key {
             id: id.to_owned(),
-            org,
-            public,
-            secrets: self.open(id, sealed),
-            buckets: self.buckets(id, (org, public), own, of_org),
-            signals: signals
-                .iter()
-                .filter_map(|name| Signal::from_name(name))
-                .collect(),
-            body_scheme: schemes.iter().any(|name| name == "body"),
-            webhook_scheme: schemes.iter().any(|name| name == "webhook"),
-            networks: networks.iter().filter_map(|net| net.parse().ok()).collect(),
-            origins: row.try_get("allowed_origins")?,
-            not_before: row.try_get("not_before")?,
-            not_after: row.try_get("not_after")?,
-            revoked: row.try_get("revoked")?,
-        }))
+            org: record.org,
+            public: record.public,
+            buckets: self.buckets(id, &record),
+            secrets: self.open(id, record.sealed),
+            signals: record.signals,
+            body_scheme: record.body_scheme,
+            webhook_scheme: record.webhook_scheme,
+            networks: record.networks,
+            origins: record.origins,
+            not_before: record.not_before,
+            not_after: record.not_after,
+            revoked: record.revoked,
+        }
     }
 
     fn open(&self, id: &str, sealed: [Option<Vec<u8>>; 2]) -> Vec<Secret> {
@@ -228,36 +197,88 @@ impl Keys {
     }
 
     /// A quota of the key's own counts the key alone; the organisation's counts all its keys.
-    fn buckets(
-        &self,
-        id: &str,
-        (org, public): (OrgId, bool),
-        own: [Option<i64>; 3],
-        of_org: [i64; 3],
-    ) -> Buckets {
-        let public_rates = [
-            PUBLIC_RATES.requests_per_minute,
-            PUBLIC_RATES.events_per_second,
-            PUBLIC_RATES.bytes_per_second,
-        ];
-        let kinds = [Kind::Requests, Kind::Events, Kind::Bytes];
-        let positive = |limit: i64| u64::try_from(limit).unwrap_or(1);
-        let bucket = |at: usize| {
-            let kind = kinds.get(at).copied().unwrap_or(Kind::Requests);
-            let key_limit = own.get(at).copied().flatten().map(positive);
-            let public_limit = public_rates.get(at).copied().filter(|_| public);
-            match key_limit.or(public_limit) {
+    fn buckets(&self, id: &str, record: &KeyRecord) -> Buckets {
+        let public = |limit: u64| record.public.then_some(limit);
+        let bucket =
+            |kind: Kind, own: Option<u64>, public: Option<u64>, of_org: u64| match own.or(public) {
                 Some(limit) => self.quotas.bucket(Owner::Key(id.to_owned()), kind, limit),
-                None => {
-                    let limit = of_org.get(at).copied().map_or(1, positive);
-                    self.quotas.bucket(Owner::Org(org), kind, limit)
-                }
-            }
-        };
+                None => self.quotas.bucket(Owner::Org(record.org), kind, of_org),
+            };
+        let (own, of_org) = (&record.own, &record.of_org);
         Buckets {
-            requests: bucket(0),
-            events: bucket(1),
-            bytes: bucket(2),
+            requests: bucket(
+                Kind::Requests,
+                own.requests_per_minute,
+                public(PUBLIC_RATES.requests_per_minute),
+                of_org.requests_per_minute,
+            ),
+            events: bucket(
+                Kind::Events,
+                own.events_per_second,
+                public(PUBLIC_RATES.events_per_second),
+                of_org.events_per_second,
+            ),
+            bytes: bucket(
+                Kind::Bytes,
+                own.bytes_per_second,
+                public(PUBLIC_RATES.bytes_per_second),
+                of_org.bytes_per_second,
+            ),
+        }
+    }
+}
+
+/// Whether a page's origin is one that the key allows: `*`, an origin as browsers write it, or one
+/// with `*` for its port (`http://localhost:*`) or its first label (`https://*.example.com`).
+fn matches_origin(allowed: &str, origin: &str) -> bool {
+    if allowed == "*" || allowed.eq_ignore_ascii_case(origin) {
+        return true;
+    }
+    let (allowed, origin) = (allowed.to_ascii_lowercase(), origin.to_ascii_lowercase());
+    if let Some(site) = allowed.strip_suffix(":*") {
+        let Some(port) = origin.strip_prefix(site) else {
+            return false;
+        };
+        let port = port.strip_prefix(':').unwrap_or(port);
+        return port.bytes().all(|b| b.is_ascii_digit());
+    }
+    let Some((scheme, domain)) = allowed.split_once("://*.") else {
+        return false;
+    };
+    let host = origin
+        .strip_prefix(scheme)
+        .and_then(|rest| rest.strip_prefix("://"));
+    let label = host
+        .and_then(|host| host.strip_suffix(domain))
+        .and_then(|label| label.strip_suffix('.'));
+    label.is_some_and(|label| !label.is_empty() && !label.contains(['/', '@', ':']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_matches_whole_or_by_its_wildcard() {
+        for (allowed, origin) in [
+            ("*", "null"),
+            ("https://app.example.com", "https://APP.example.com"),
+            ("http://localhost:*", "http://localhost:3000"),
+            ("http://localhost:*", "http://localhost"),
+            ("https://*.example.com", "https://shop.example.com"),
+        ] {
+            assert!(matches_origin(allowed, origin), "{allowed} {origin}");
+        }
+        for (allowed, origin) in [
+            ("https://app.example.com", "https://app.example.com.evil"),
+            ("http://localhost:*", "http://localhost.evil:3000"),
+            ("http://localhost:*", "http://localhost:3000.evil"),
+            ("https://*.example.com", "https://example.com"),
+            ("https://*.example.com", "https://evilexample.com"),
+            ("https://*.example.com", "http://shop.example.com"),
+            ("https://*.example.com", "https://shop.example.com:8443"),
+        ] {
+            assert!(!matches_origin(allowed, origin), "{allowed} {origin}");
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod error;
 pub mod metrics;
 mod pressure;
 mod quota;
+mod store;
 mod address;
 mod head;
 mod key;

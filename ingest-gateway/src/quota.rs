@@ -136,12 +136,12 @@ pub(crate) struct Buckets {
     pub(crate) bytes: Arc<Bucket>,
 }
 
-/// What a key may use.
+/// How much may be used; `T` is a number, or one that may be left to somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rates {
-    pub(crate) requests_per_minute: u64,
-    pub(crate) events_per_second: u64,
-    pub(crate) bytes_per_second: u64,
+pub(crate) struct Rates<T = u64> {
+    pub(crate) requests_per_minute: T,
+    pub(crate) events_per_second: T,
+    pub(crate) bytes_per_second: T,
 }
 
 /// Whose bucket it is: the organisation's, or one key's where that has a quota of its own.

@@ -1,0 +1,21 @@
+//! What the gateway asks the control database, and all the SQL it speaks. It only ever reads.
+
+mod key;
+mod place;
+
+pub(crate) use key::{KeyRecord, key};
+pub(crate) use place::place;
+
+use millrace_runtime::pg::{PgError, Pool};
+
+/// Shards per signal, as the installation was made.
+pub(crate) async fn shards(pool: &Pool) -> Result<Option<u16>, PgError> {
+    let client = pool.get().await?;
+    let row = client
+        .query_opt("SELECT shards FROM installation", &[])
+        .await?;
+    let shards: Option<i16> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(shards
+        .and_then(|shards| u16::try_from(shards).ok())
+        .filter(|shards| *shards > 0))
+}
