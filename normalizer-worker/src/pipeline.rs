@@ -366,3 +366,6 @@ impl Batch<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Entries through the whole pure path, with real rules, indicators and policies.
+
+use super::*;
+use crate::control::Fixed;
+use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
+use bytes::Bytes;
+use millrace_shared::entry::Meta;
+use millrace_shared::inflate::{Encoding, pack};
+use millrace_shared::wire::{BodyFormat, Severity};
+use serde_json::json;
+use uuid::Uuid;
+
+const ORG: Uuid = Uuid::from_u128(7);
+const NOW: i64 = 1_700_000_000_000_000_000;
+
+fn control() -> Control {
+    let rule = |body: serde_json::Value| RuleRow {
+        org: ORG,
+        id: body["id"].as_str().unwrap().to_owned(),
+        version: 1,
+        body,
+    };
+    let rows = ControlRows {
+        revision: 1,
+        organisations: vec![OrganisationRow {
+            org: ORG,
+            pepper: [9; 32],
+            pii_policy: json!({}),
+            settings: json!({}),
+        }],
+        rules: vec![
+            rule(json!({
+                "id": "errors", "name": "Errors", "version": 1, "severity": "high", "enabled": true,
+                "message": "{service} says {message}", "scope": ["logs"],
+                "selection": {"all": [{"field": "level", "op": "eq", "value": "error"}]},
+                "dedupe": {"keys": ["service"], "window_seconds": 900},
+            })),
+            rule(json!({
+                "id": "brute", "name": "Brute force", "version": 1, "severity": "high", "enabled": true,
+                "message": "failures from {ip}", "scope": ["audit"],
+                "selection": {"all": [{"field": "outcome", "op": "eq", "value": "FAILURE"}]},
+                "group_by": ["ip"], "window": {"kind": "count", "seconds": 300, "threshold": 5},
+            })),
+        ],
+        indicators: vec![IndicatorRow {
+            id: 77,
+            org: None,
+            feed: "test".into(),
+            trust: 100,
+            kind: "sha256".to_owned(),
+            value: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            confidence: 90,
+            severity: "high".to_owned(),
+            threat: "TestThreat".to_owned(),
+            tags: Vec::new(),
+            match_private: false,
+            first_seen: None,
+            last_seen: Some(NOW),
+            expires_at: None,
+        }],
+        pipelines: Vec::new(),
+    };
+    let (control, unusable) = Control::build(&rows, None, &Fixed::default());
+    assert_eq!(unusable, []);
+    control
+}
+
+fn entry(ms: u64, body: &str) -> RawEntry {
+    let mut meta = Meta::new(ORG, "key-1", NOW, (BodyFormat::Json, Encoding::Lz4));
+    meta.accepted = 1;
+    raw(ms, &meta, pack(body.as_bytes()))
+}
+
+fn raw(ms: u64, meta: &Meta, body: Vec<u8>) -> RawEntry {
+    RawEntry {
+        id: StreamId { ms, seq: 0 },
+        meta: meta.to_text().into(),
+        body: body.into(),
+    }
+}
+
+fn run(signal: Signal, entries: &[RawEntry]) -> Output {
+    let shard = ShardId { signal, shard: 1 };
+    let control = control();
+    let task = Task {
+        shard,
+        ledger: LedgerId::new(1, 5),
+        attempt: 0,
+        control: &control,
+    };
+    let output = transform(&task, entries);
+    let again = transform(&task, entries);
+    let bodies = |o: &Output| o.targets.iter().map(|t| t.body.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        bodies(&output),
+        bodies(&again),
+        "the same entries must give the same bytes"
+    );
+    output
+}
+
+fn contains(output: &Output, text: &str) -> bool {
+    output
+        .targets
+        .iter()
+        .any(|t| memchr::memmem::find(&t.body, text.as_bytes()).is_some())
+}
+
+#[test]
+fn a_log_becomes_a_scrubbed_row_and_an_alert_made_of_it() {
+    let body = r#"{"logs":[{"service":"api","level":"ERROR","message":"jane@example.com failed",
+        "attributes":{"author":"Jane","password":"hunter2","card":4111111111111111,"n":4111111111111112,
+        "file":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}}]}"#;
+    let error = body.replace("ERROR", "error");
+    let output = run(Signal::Logs, &[entry(1, body), entry(2, &error)]);
+    assert_eq!((output.targets[0].rows, output.poison.len()), (2, 0));
+    for gone in ["jane@example.com", "hunter2", "4111111111111111"] {
+        assert!(!contains(&output, gone), "{gone}");
+    }
+    let sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    for kept in ["[EMAIL]", "Jane", "4111111111111112", sha, "TestThreat"] {
+        assert!(contains(&output, kept), "{kept}");
+    }
+    // The rule is case-sensitive, so it matched one of the two.
+    let alert = &output.alerts[0];
+    assert_eq!(
+        (output.alerts.len(), alert.count, alert.severity),
+        (1, 1, Severity::High)
+    );
+    assert_eq!(alert.message, "api says [EMAIL] failed");
+    assert_eq!(alert.group, r#"{"service":"api"}"#);
+    let usage = output.usage[0].unwrap();
+    assert_eq!((usage.events, usage.stored, usage.dead_lettered), (1, 1, 0));
+}
+
+#[test]
+fn failures_from_an_address_are_hits_and_those_from_nowhere_are_none() {
+    let event = |ip: &str| {
+        format!(r#"{{"event_type":"AUTHENTICATION","action":"login","outcome":"FAILURE"{ip}}}"#)
+    };
+    let known = event(r#","ip":"203.0.113.9","actor":{"email":"a@example.com"}"#);
+    let body = format!(
+        r#"{{"events":[{known},{known},{},{}]}}"#,
+        event(""),
+        event(r#","ip":"unknown""#)
+    );
+    let output = run(Signal::Audit, &[entry(1, &body)]);
+    assert_eq!((output.hits.len(), output.hits[0].hits.len()), (1, 2));
+    assert_eq!(output.hits[0].alert.message, "failures from 203.0.113.9");
+    assert_eq!(output.targets[0].rows, 4);
+    assert!(!contains(&output, "a@example.com"));
+    assert!(
+        contains(&output, "email:"),
+        "the actor stays joinable as a hash"
+    );
+    let (org, rows, _) = output.audit_rows[0];
+    assert_eq!((org, rows), (ORG, 4));
+}
+
+#[test]
+fn metrics_share_a_series_and_their_labels_are_scrubbed() {
+    let sample = |value: u32, path: &str| {
+        format!(
+            r#"{{"name":"requests_total","type":"counter","value":{value},"labels":{{"user":"{path}"}},"timestamp":170000000{value}}}"#
+        )
+    };
+    let body = format!(
+        r#"{{"metrics":[{},{},{}],"resource":{{"service_name":"s"}}}}"#,
+        sample(1, "bob@example.com"),
+        sample(2, "bob@example.com"),
+        sample(3, "other")
+    );
+    let output = run(Signal::Metrics, &[entry(1, &body)]);
+    assert_eq!((output.series.len(), output.samples.len()), (2, 3));
+    assert_eq!(output.series[0].labels, r#"{"user":"[EMAIL]"}"#);
+    assert_eq!(
+        (output.series[0].service.as_str(), output.series[0].kind),
+        ("s", "counter")
+    );
+    assert_eq!(output.samples[1].series, output.samples[0].series);
+    assert_eq!(output.sources[0].2, 3);
+}
+
+#[test]
+fn personal_data_is_scrubbed_from_every_corner_of_a_span_and_a_browser_event() {
+    let span = r#"{"traces":[{"trace_id":"4BF92F3577B34DA6A3CE929D0E0E4736","span_id":"00f067aa0ba902b7","name":"GET jane@example.com",
+        "start_time":1700000000000,"end_time":1700000000250,"attributes":{"db.statement":"select 'jane@example.com'"},
+        "events":[{"name":"mail jane@example.com","attributes":{"to jane@example.com":"jane@example.com"}}]}],
+        "resource":{"service_name":"s","owner":"jane@example.com"}}"#;
+    let output = run(Signal::Traces, &[entry(1, span)]);
+    assert!(!contains(&output, "jane@example.com"));
+    assert!(contains(&output, "4bf92f3577b34da6a3ce929d0e0e4736"));
+    let rum = r#"{"events":[{"session_id":"s1","user_id":"jane@example.com","event_type":"error","page_url":"https://a.example/u/jane@example.com?email=jane@example.com",
+        "error":{"message":"m","stack":"at f (/home/jane/x.js) jane@example.com"}}]}"#;
+    let output = run(Signal::Rum, &[entry(1, rum)]);
+    assert!(!contains(&output, "jane@example.com"));
+    assert!(!contains(&output, "/home/jane/"));
+}
+
+#[test]
+fn what_cannot_be_decoded_is_parked_alone() {
+    let good = r#"{"logs":[{"service":"a","message":"kept"}]}"#;
+    let meta = Meta::new(ORG, "key-1", NOW, (BodyFormat::Json, Encoding::Lz4));
+    let cut = &good.as_bytes()[..good.len() - 2];
+    let no_meta = RawEntry {
+        meta: Bytes::from_static(b"?"),
+        ..entry(3, good)
+    };
+    let entries = [
+        entry(1, good),
+        raw(2, &meta, b"\xff\xff\xff\xff damaged".to_vec()),
+        no_meta,
+        raw(4, &meta, pack(cut)),
+        entry(5, good),
+    ];
+    let output = run(Signal::Logs, &entries);
+    assert_eq!(output.targets[0].rows, 2);
+    let mut reasons: Vec<_> = output.poison.iter().map(|p| (p.entry, p.reason)).collect();
+    reasons.sort_by_key(|(entry, _)| *entry);
+    let expected = [
+        (1, DeadReason::Damaged),
+        (2, DeadReason::BadEntry),
+        (3, DeadReason::Undecodable),
+    ];
+    assert_eq!(reasons, expected);
+    assert_eq!(output.usage.len(), 5);
+    let ends: Vec<_> = output.targets[0]
+        .entry_ends
+        .iter()
+        .map(|(_, rows)| *rows)
+        .collect();
+    assert_eq!(ends, [1, 0, 0, 0, 1]);
+}
+
+#[test]
+fn events_the_gateway_rejected_are_passed_over() {
+    let body = r#"{"logs":[{"service":"a"},{"service":"a","message":"kept"},{"service":"a","message":"old","timestamp":1}]}"#;
+    let mut meta = Meta::new(ORG, "key-1", NOW, (BodyFormat::Json, Encoding::Identity));
+    (meta.accepted, meta.rejected, meta.rejected_at) = (1, 2, vec![0, 2]);
+    let output = run(Signal::Logs, &[raw(1, &meta, body.as_bytes().to_vec())]);
+    assert_eq!((output.targets[0].rows, output.poison.len()), (1, 0));
+    let usage = output.usage[0].unwrap();
+    assert_eq!((usage.events, usage.stored, usage.rejected), (3, 1, 2));
+}
