@@ -1,0 +1,100 @@
+//! The operator's command line: organisations, keys, tokens, indicators, rules, dead letters.
+//!
+//! It works on the control tables and, for replays, on the streams; it needs no service to run.
+//! It never shows a stored secret, and never changes what is stored of an event.
+
+mod output;
+mod stores;
+mod revision;
+mod install;
+mod organisations;
+mod keys;
+mod tokens;
+mod rules;
+mod indicators;
+mod dead_letters;
+mod demo;
+
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use stores::Stores;
+
+/// Administers a Millrace installation. Reads the same settings as the services
+/// (`MILLRACE_POSTGRES_URL`, `MILLRACE_REDIS_URL`, `MILLRACE_MASTER_KEY`).
+#[derive(Parser)]
+#[command(name = "millrace-admin", version)]
+struct Arguments {
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fix the number of shards per signal, before the first event is accepted
+    Install {
+        /// Shards per signal, 1 to 256
+        #[arg(long, value_parser = clap::value_parser!(i16).range(1..=256))]
+        shards: i16,
+    },
+    /// Make the organisations demo, other and millrace-self with keys, tokens and rules
+    SeedDemo {
+        /// File that holds the secrets and tokens; what it holds already is kept where still valid
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Organisations
+    #[command(subcommand)]
+    Orgs(organisations::Action),
+    /// Ingest keys
+    #[command(subcommand)]
+    Keys(keys::Action),
+    /// Tokens of the query API
+    #[command(subcommand)]
+    Tokens(tokens::Action),
+    /// Indicators of compromise
+    #[command(subcommand)]
+    Indicators(indicators::Action),
+    /// Detection rules
+    #[command(subcommand)]
+    Rules(rules::Action),
+    /// What could not be stored
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Action),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(act(arguments)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; there is nobody else to tell.
+            let _untold = writeln!(std::io::stderr(), "millrace-admin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn act(arguments: Arguments) -> anyhow::Result<()> {
+    let stores = Stores::from_environment()?;
+    let page = match arguments.command {
+        Command::Install { shards } => install::run(&stores, shards).await?,
+        Command::SeedDemo { out } => demo::run(&stores, &out).await?,
+        Command::Orgs(action) => organisations::run(&stores, action).await?,
+        Command::Keys(action) => keys::run(&stores, action).await?,
+        Command::Tokens(action) => tokens::run(&stores, action).await?,
+        Command::Indicators(action) => indicators::run(&stores, action).await?,
+        Command::Rules(action) => rules::run(&stores, action).await?,
+        Command::DeadLetters(action) => dead_letters::run(&stores, action).await?,
+    };
+    page.print(arguments.json)
+}

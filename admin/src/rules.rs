@@ -1,0 +1,248 @@
+//! Rules: listed, imported, tried against their own test cases, switched on and off. Every change is
+//! a new version under a new control revision; old versions stay for the batches that used them.
+
+use crate::output::{Page, time};
+use crate::stores::Stores;
+use crate::{organisations, revision};
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use deadpool_postgres::{GenericClient, Transaction};
+use millrace_detection::builtin;
+use millrace_detection::rules::trial::run_tests;
+use millrace_detection::rules::{BusinessHours, OrgSettings, RuleDef, RuleSet};
+use millrace_shared::ids::OrgId;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Changed by; stands in the record.
+const CHANGED_BY: &str = "millrace-admin";
+
+/// What can be done to rules.
+#[derive(Subcommand)]
+pub(crate) enum Action {
+    /// List an organisation's rules as they are now
+    List {
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
+    },
+    /// Take rules from a JSON file (one rule or an array); those with a known id get a new version
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
+    },
+    /// Compile the rules of a file and run their own test cases; stores nothing
+    Test {
+        /// The file
+        file: PathBuf,
+    },
+    /// Switch a rule on
+    Enable {
+        /// Id of the rule
+        id: String,
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
+    },
+    /// Switch a rule off
+    Disable {
+        /// Id of the rule
+        id: String,
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
+    },
+}
+
+/// Carries an action out.
+pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page> {
+    match action {
+        Action::List { org } => {
+            let client = stores.postgres().await?;
+            let org = organisations::find(&client, &org).await?;
+            list(&client, org).await
+        }
+        Action::Test { file } => test(&read(&file)?),
+        Action::Import { file, org } => {
+            let rules = read(&file)?;
+            test(&rules)?;
+            let mut client = stores.postgres().await?;
+            let tx = client.transaction().await?;
+            let org = organisations::find(&tx, &org).await?;
+            let revision = revision::take(&tx).await?;
+            let mut rows = Vec::new();
+            for rule in &rules {
+                let version = put(&tx, org, rule, (revision, false)).await?;
+                rows.push(vec![json!(rule.id), json!(version)]);
+            }
+            tx.commit().await?;
+            Ok(Page::Table {
+                columns: &["id", "version"],
+                rows,
+            })
+        }
+        Action::Enable { id, org } => switch(stores, &org, &id, true).await,
+        Action::Disable { id, org } => switch(stores, &org, &id, false).await,
+    }
+}
+
+async fn list(client: &impl GenericClient, org: OrgId) -> anyhow::Result<Page> {
+    let sql = "SELECT id, version, enabled, builtin, body->>'severity', body->>'name', changed_by, \
+                      changed_at \
+                 FROM rule WHERE org_id = $1 AND until_revision IS NULL ORDER BY id";
+    let mut rows = Vec::new();
+    for row in client.query(sql, &[&org]).await? {
+        rows.push(vec![
+            json!(row.try_get::<_, String>(0)?),
+            json!(row.try_get::<_, i32>(1)?),
+            json!(row.try_get::<_, bool>(2)?),
+            json!(row.try_get::<_, bool>(3)?),
+            json!(row.try_get::<_, Option<String>>(4)?),
+            json!(row.try_get::<_, Option<String>>(5)?),
+            json!(row.try_get::<_, String>(6)?),
+            time(row.try_get(7)?),
+        ]);
+    }
+    let columns = &[
+        "id",
+        "version",
+        "enabled",
+        "builtin",
+        "severity",
+        "name",
+        "changed_by",
+        "changed_at",
+    ];
+    Ok(Page::Table { columns, rows })
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<RuleDef>> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let value: Value = serde_json::from_slice(&text).context("not JSON")?;
+    let items = match value {
+        Value::Array(items) => items,
+        one @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Object(_)) => vec![one],
+    };
+    let rule = |(at, item)| {
+        serde_json::from_value(item).with_context(|| format!("rule {at} of {}", file.display()))
+    };
+    items.into_iter().enumerate().map(rule).collect()
+}
+
+/// Compiles rules and runs their own test cases; fails when one fails.
+fn test(rules: &[RuleDef]) -> anyhow::Result<Page> {
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for rule in rules {
+        // A test case depends on no organisation: any key will do, and the default hours.
+        let settings = OrgSettings {
+            hash_key: [0; 32],
+            hours: BusinessHours::default(),
+        };
+        let (_, errors) = RuleSet::compile([Arc::new(rule.clone())], settings);
+        if let Some(error) = errors.into_iter().next() {
+            return Err(error.into());
+        }
+        let outcomes = run_tests(rule, settings)?;
+        let wrong = outcomes.iter().filter(|outcome| !outcome.passed);
+        failed.extend(wrong.map(|outcome| format!("{}: {}", rule.id, outcome.name)));
+        rows.push(vec![json!(rule.id), json!(outcomes.len())]);
+    }
+    if !failed.is_empty() {
+        bail!(
+            "test cases that came out differently:\n  {}",
+            failed.join("\n  ")
+        );
+    }
+    Ok(Page::Table {
+        columns: &["id", "cases_passed"],
+        rows,
+    })
+}
+
+async fn switch(stores: &Stores, org: &str, id: &str, on: bool) -> anyhow::Result<Page> {
+    let mut client = stores.postgres().await?;
+    let tx = client.transaction().await?;
+    let org = organisations::find(&tx, org).await?;
+    let sql = "SELECT body, enabled, builtin FROM rule \
+                WHERE org_id = $1 AND id = $2 AND until_revision IS NULL FOR UPDATE";
+    let row = tx.query_opt(sql, &[&org, &id]).await?;
+    let row =
+        row.with_context(|| format!("no rule {id:?}: `millrace-admin rules list` shows them"))?;
+    let mut rule: RuleDef = serde_json::from_value(row.try_get(0)?)?;
+    let state = if on { "on" } else { "off" };
+    if row.try_get::<_, bool>(1)? == on {
+        bail!("rule {id:?} is {state} already");
+    }
+    rule.enabled = on;
+    let revision = revision::take(&tx).await?;
+    let version = put(&tx, org, &rule, (revision, row.try_get(2)?)).await?;
+    tx.commit().await?;
+    let text = format!("rule {id} is {state} (version {version}); workers follow within 5 s");
+    Ok(Page::Said(
+        text,
+        json!({ "id": id, "version": version, "enabled": on }),
+    ))
+}
+
+/// Stores a rule as the newest version of its id, from a revision on.
+async fn put(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    rule: &RuleDef,
+    (revision, builtin): (i64, bool),
+) -> anyhow::Result<i32> {
+    let close = "UPDATE rule SET until_revision = $3 \
+                  WHERE org_id = $1 AND id = $2 AND until_revision IS NULL";
+    tx.execute(close, &[&org, &rule.id, &revision]).await?;
+    let latest = "SELECT coalesce(max(version), 0) FROM rule WHERE org_id = $1 AND id = $2";
+    let latest: i32 = tx.query_one(latest, &[&org, &rule.id]).await?.try_get(0)?;
+    let version = latest + 1;
+    let rule = RuleDef {
+        version: u32::try_from(version)?,
+        ..rule.clone()
+    };
+    let insert = "INSERT INTO rule (org_id, id, version, enabled, builtin, body, from_revision, changed_by) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let body = serde_json::to_value(&rule)?;
+    tx.execute(
+        insert,
+        &[
+            &org,
+            &rule.id,
+            &version,
+            &rule.enabled,
+            &builtin,
+            &body,
+            &revision,
+            &CHANGED_BY,
+        ],
+    )
+    .await
+    .with_context(|| format!("rule {:?} cannot be stored", rule.id))?;
+    Ok(version)
+}
+
+/// Gives an organisation those built-in rules that it does not have.
+pub(crate) async fn install_builtin(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    revision: i64,
+) -> anyhow::Result<usize> {
+    let sql = "SELECT 1 FROM rule WHERE org_id = $1 AND id = $2";
+    let mut installed = 0;
+    for rule in builtin::rules()? {
+        if tx.query_opt(sql, &[&org, &rule.id]).await?.is_none() {
+            put(tx, org, &rule, (revision, true)).await?;
+            installed += 1;
+        }
+    }
+    Ok(installed)
+}
