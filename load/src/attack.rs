@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 /// The numbers of attack events lie far above those of any other, still exact as a float.
 pub const FIRST_SEQ: u64 = 900_000_000_000;
+/// The number of the attack's request: far above those of any other, and exact in every JSON reader.
+const REQUEST: u64 = 1 << 52;
 /// Where the attack comes from, unless told otherwise: a documentation address (RFC 5737).
 pub const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 66));
 
@@ -51,7 +53,7 @@ impl Attack {
         json.push_str("]}");
         Batch {
             signal: Signal::Audit,
-            request: u64::MAX,
+            request: REQUEST,
             first_seq: FIRST_SEQ,
             events: self.attempts,
             json,

@@ -109,7 +109,11 @@ impl Example {
     pub async fn execute(&self, target: &Target, client: &reqwest::Client) -> Result<(), String> {
         let unique = format!("{:x}", now_ns());
         for (number, step) in (1..).zip(&self.steps) {
-            let done = step.execute(target, client, &unique).await;
+            let blanks = Blanks {
+                unique: &unique,
+                now: now_ns(),
+            };
+            let done = step.execute(target, client, &blanks).await;
             done.map_err(|why| format!("{}, step {number}: {why}", self.path.display()))?;
         }
         Ok(())
@@ -121,33 +125,39 @@ impl Step {
         &self,
         target: &Target,
         client: &reqwest::Client,
-        unique: &str,
+        blanks: &Blanks<'_>,
     ) -> Result<(), String> {
-        let body = self.packed(unique)?;
+        let body = self.packed(blanks)?;
         let url = format!("{}{}", target.gateway_url, self.path);
         let mut request = client.post(url).body(body.clone());
-        for (name, value) in self.all_headers(target, &body, unique) {
+        for (name, value) in self.all_headers(target, &body, blanks) {
             request = request.header(name, value);
         }
         let response = request.send().await.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
+        let received = response.headers().clone();
+        let text = response.text().await.map_err(|error| error.to_string())?;
+        if status != self.expect.status {
+            return Err(format!("{status}, not {}: {text}", self.expect.status));
+        }
         for (name, wanted) in &self.expect.headers {
-            let found = response.headers().get(name);
+            let found = received.get(name);
             let found = found.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             match found {
                 Some(found) if wanted == "*" || found == *wanted => {}
                 other => return Err(format!("header {name} is {other:?}, not {wanted}")),
             }
         }
-        let text = response.text().await.map_err(|error| error.to_string())?;
-        if status != self.expect.status {
-            return Err(format!("{status}, not {}: {text}", self.expect.status));
-        }
         let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         holds(&self.expect.body, &answer, "answer")
     }
 
-    fn all_headers(&self, target: &Target, body: &[u8], unique: &str) -> Vec<(String, String)> {
+    fn all_headers(
+        &self,
+        target: &Target,
+        body: &[u8],
+        blanks: &Blanks<'_>,
+    ) -> Vec<(String, String)> {
         let how = How {
             scheme: match self.sign {
                 Sign::Webhook | Sign::WebhookTenMinutesAgo => Scheme::Webhook,
@@ -156,8 +166,8 @@ impl Step {
             encoding: self.encoding(),
         };
         let late = matches!(self.sign, Sign::WebhookTenMinutesAgo);
-        let now_s = now_ns() / NS_PER_SECOND - if late { 600 } else { 0 };
-        let id = format!("example-{unique}");
+        let now_s = blanks.now / NS_PER_SECOND - if late { 600 } else { 0 };
+        let id = format!("example-{}", blanks.unique);
         let signed: &[u8] = match self.sign {
             Sign::Wrong => b"another body",
             Sign::Body
@@ -182,7 +192,7 @@ impl Step {
         for (name, value) in &self.headers {
             all.retain(|(known, _)| known != name);
             if !value.is_empty() {
-                all.push((name.clone(), filled(value, unique)));
+                all.push((name.clone(), blanks.fill(value)));
             }
         }
         all
@@ -196,7 +206,7 @@ impl Step {
         }
     }
 
-    fn packed(&self, unique: &str) -> Result<Vec<u8>, String> {
+    fn packed(&self, blanks: &Blanks<'_>) -> Result<Vec<u8>, String> {
         let text = match (&self.body, &self.text, &self.many) {
             (Some(body), None, None) => body.to_string(),
             (None, Some(text), None) => text.clone(),
@@ -206,7 +216,7 @@ impl Step {
             }
             _ => return Err("a step has one of `body`, `text` and `many`".to_owned()),
         };
-        let text = filled(&text, unique);
+        let text = blanks.fill(&text);
         let packed = self.encoding().pack(text.as_bytes());
         packed.map_err(|error| error.to_string())
     }
@@ -223,33 +233,41 @@ fn upper_case(headers: &mut [(String, String)]) {
     }
 }
 
-/// Fills in `{{unique}}`, `{{now}}` and `{{now-3d}}`, `{{now+3d}}`.
-fn filled(text: &str, unique: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((name, after)) = after.split_once("}}") else {
-            break;
-        };
-        out.push_str(before);
-        match name.strip_prefix("now") {
-            Some(days) => {
-                let days: i64 = days.trim_end_matches('d').parse().unwrap_or(0);
-                out.push_str(&millrace_shared::time::rfc3339(
-                    now_ns() + days * NS_PER_DAY,
-                ));
+/// What stands for the blanks of a request.
+struct Blanks<'b> {
+    /// For `{{unique}}`.
+    unique: &'b str,
+    /// For `{{now}}`, `{{now-3d}}` and `{{now+3d}}`; one time for the whole request.
+    now: i64,
+}
+
+impl Blanks<'_> {
+    fn fill(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let Some((name, after)) = after.split_once("}}") else {
+                break;
+            };
+            out.push_str(before);
+            match name.strip_prefix("now") {
+                Some(days) => {
+                    let days: i64 = days.trim_end_matches('d').parse().unwrap_or(0);
+                    let time = self.now + days * NS_PER_DAY;
+                    out.push_str(&millrace_shared::time::rfc3339(time));
+                }
+                None if name == "unique" => out.push_str(self.unique),
+                None => {
+                    out.push_str("{{");
+                    out.push_str(name);
+                    out.push_str("}}");
+                }
             }
-            None if name == "unique" => out.push_str(unique),
-            None => {
-                out.push_str("{{");
-                out.push_str(name);
-                out.push_str("}}");
-            }
+            rest = after;
         }
-        rest = after;
+        out.push_str(rest);
+        out
     }
-    out.push_str(rest);
-    out
 }
 
 /// Whether an answer holds everything that is expected: objects may have further members, `"*"`
@@ -305,9 +323,14 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_in() {
-        assert_eq!(filled("a-{{unique}}-b {{other}}", "7"), "a-7-b {{other}}");
-        assert!(filled("{{now}}", "").ends_with('Z'));
-        assert!(filled("{{now-2d}}", "") < filled("{{now+2d}}", ""));
+        let blanks = Blanks {
+            unique: "7",
+            now: 1_790_000_000_000_000_000,
+        };
+        assert_eq!(blanks.fill("a-{{unique}}-b {{other}}"), "a-7-b {{other}}");
+        assert_eq!(blanks.fill("{{now}}"), "2026-09-21T14:13:20Z");
+        assert_eq!(blanks.fill("{{now-2d}}"), "2026-09-19T14:13:20Z");
+        assert_eq!(blanks.fill("{{now+1d}}"), "2026-09-22T14:13:20Z");
     }
 
     #[test]
@@ -315,9 +338,13 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
         let examples = read_all(&folder).unwrap();
         assert!(examples.len() >= 20, "{}", examples.len());
+        let blanks = Blanks {
+            unique: "u",
+            now: 1_790_000_000_000_000_000,
+        };
         for example in examples {
             for step in &example.steps {
-                step.packed("u").unwrap();
+                step.packed(&blanks).unwrap();
             }
         }
     }

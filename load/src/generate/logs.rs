@@ -13,7 +13,6 @@ const RESOURCES: &[&str] = &[
     "sessions",
     "prices",
 ];
-const REGIONS: &[&str] = &["eu-west-1", "eu-central-1", "us-east-1", "ap-south-1"];
 
 pub(super) fn event(page: &mut Page<'_>, seq: u64) -> fmt::Result {
     let time = page.time();
@@ -32,10 +31,9 @@ pub(super) fn event(page: &mut Page<'_>, seq: u64) -> fmt::Result {
         r#"{{"timestamp":"{time}","service":"{service}","level":"{level}","message":""#
     )?;
     message(page, seq, (method, status, elapsed))?;
-    let region = page.dice.pick(REGIONS);
     write!(
         page.out,
-        r#"","attributes":{{"load_seq":{seq},"load_run":"{}","method":"{method}","status":{status},"elapsed_ms":{elapsed},"region":"{region}"}}}}"#,
+        r#"","attributes":{{"load_seq":{seq},"load_run":"{}","method":"{method}","status":{status},"elapsed_ms":{elapsed}}}}}"#,
         page.recipe.run
     )
 }
