@@ -293,7 +293,7 @@ impl Compiler {
 fn is_common(source: &Source) -> bool {
     match source {
         Source::Key(..) => false,
-        Source::Core(role) => matches!(
+        Source::Core(role) | Source::ResourceCore(role) => matches!(
             role,
             Role::Service
                 | Role::Environment

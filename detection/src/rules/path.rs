@@ -40,6 +40,8 @@ impl Keys {
 pub(super) enum Source {
     /// The core field, of the event or of the resource.
     Core(Role),
+    /// The core field of the resource only.
+    ResourceCore(Role),
     /// The field with that key.
     Key(Keys, String),
 }
@@ -131,7 +133,7 @@ fn prefixed_sources(keys: Keys, key: &str) -> Vec<Ranked> {
                 _ => None,
             };
             let mut sources = vec![(RESOURCE_RANK, Source::Key(keys, key.to_owned()))];
-            sources.extend(role.map(|role| (0, Source::Core(role))));
+            sources.extend(role.map(|role| (0, Source::ResourceCore(role))));
             sources
         }
         Keys::Attributes | Keys::SpanEvents | Keys::Links => {
@@ -217,11 +219,12 @@ pub fn find_field(path: &str, view: &EventView<'_, '_>) -> FieldAt {
     let mut best = (u8::MAX, FieldAt::NONE);
     for (rank, source) in sources(path) {
         let is_meant = |field: &Field<'_>| match &source {
-            Source::Core(role) => field.role == *role,
+            Source::Core(role) | Source::ResourceCore(role) => field.role == *role,
             Source::Key(keys, key) => keys_of(field.role) == Some(*keys) && field.name == key,
         };
         let of = |fields: &[Field<'_>]| fields.iter().position(is_meant);
-        if let Some(at) = of(&view.event.fields)
+        if !matches!(source, Source::ResourceCore(_))
+            && let Some(at) = of(&view.event.fields)
             && rank < best.0
         {
             best = (rank, FieldAt::event(at));

@@ -26,6 +26,7 @@ struct Target {
 #[derive(Debug)]
 pub(super) struct FieldMap {
     roles: Vec<Vec<Target>>,
+    resource_roles: Vec<Vec<Target>>,
     keys: [HashMap<Box<str>, Vec<Target>, FixedState>; Keys::ALL.len()],
 }
 
@@ -33,6 +34,7 @@ impl Default for FieldMap {
     fn default() -> Self {
         FieldMap {
             roles: vec![Vec::new(); Role::COUNT],
+            resource_roles: vec![Vec::new(); Role::COUNT],
             keys: std::array::from_fn(|_| HashMap::with_hasher(FixedState::default())),
         }
     }
@@ -43,25 +45,29 @@ impl FieldMap {
     pub(super) fn add(&mut self, slot: u32, path: &str) {
         for (rank, source) in sources(path) {
             let target = Target { slot, rank };
-            let targets = match source {
-                Source::Core(role) => self.roles.get_mut(role.index()),
-                Source::Key(keys, key) => self
-                    .keys
-                    .get_mut(keys as usize)
-                    .map(|table| table.entry(key.into()).or_default()),
-            };
-            if let Some(targets) = targets
-                && targets.iter().all(|other| other.slot != slot)
-            {
-                targets.push(target);
+            match source {
+                Source::Core(role) => {
+                    add(self.roles.get_mut(role.index()), target);
+                    add(self.resource_roles.get_mut(role.index()), target);
+                }
+                Source::ResourceCore(role) => {
+                    add(self.resource_roles.get_mut(role.index()), target);
+                }
+                Source::Key(keys, key) => {
+                    let table = self.keys.get_mut(keys as usize);
+                    add(
+                        table.map(|table| table.entry(key.into()).or_default()),
+                        target,
+                    );
+                }
             }
         }
     }
 
     #[inline]
-    fn targets(&self, field: &Field<'_>) -> &[Target] {
+    fn targets<'m>(&'m self, roles: &'m [Vec<Target>], field: &Field<'_>) -> &'m [Target] {
         let found = match keys_of(field.role) {
-            None => self.roles.get(field.role.index()),
+            None => roles.get(field.role.index()),
             Some(keys) => {
                 let table = self
                     .keys
@@ -71,6 +77,15 @@ impl FieldMap {
             }
         };
         found.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Adds a target, unless a source of lower rank fills the slot from the same field already.
+fn add(targets: Option<&mut Vec<Target>>, target: Target) {
+    if let Some(targets) = targets
+        && targets.iter().all(|other| other.slot != target.slot)
+    {
+        targets.push(target);
     }
 }
 
@@ -124,12 +139,12 @@ impl Slots {
     /// Fills the slots from the event and its resource.
     pub(super) fn fill(&mut self, map: &FieldMap, event: &Event<'_>, resource: &Resource<'_>) {
         for (index, field) in event.fields.iter().enumerate() {
-            for target in map.targets(field) {
+            for target in map.targets(&map.roles, field) {
                 self.put(*target, FieldAt::event(index), &field.value);
             }
         }
         for (index, field) in resource.fields.iter().enumerate() {
-            for target in map.targets(field) {
+            for target in map.targets(&map.resource_roles, field) {
                 let rank = target.rank.saturating_add(RESOURCE_RANK);
                 self.put(
                     Target { rank, ..*target },

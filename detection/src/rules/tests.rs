@@ -1,1 +1,656 @@
+use super::trial::{DryRun, dry_run};
+use super::*;
+use crate::indicators::Verdict;
+use bumpalo::Bump;
+use millrace_shared::Signal;
+use millrace_shared::wire::{Body, BodyFormat, Validity};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
 
+const SETTINGS: OrgSettings = OrgSettings {
+    hash_key: [7; 32],
+    hours: BusinessHours::UTC_OFFICE,
+};
+
+fn rule(mut document: Value) -> RuleDef {
+    let defaults = json!({"id": "r", "severity": "low"});
+    for (name, value) in defaults.as_object().unwrap() {
+        document
+            .as_object_mut()
+            .unwrap()
+            .entry(name)
+            .or_insert(value.clone());
+    }
+    RuleDef::from_json(&document).unwrap()
+}
+
+fn selecting(selection: Value) -> RuleDef {
+    rule(json!({"selection": selection}))
+}
+
+/// Reads events of a signal and evaluates each.
+fn evaluated(
+    set: &RuleSet,
+    signal: Signal,
+    events: &Value,
+    verdict: Verdict,
+) -> Vec<Vec<RuleMatch>> {
+    let body = json!({
+        signal.body_key(): events,
+        "resource": {"service_name": "shop", "region": "eu"},
+    });
+    let bytes = body.to_string();
+    let arena = Bump::new();
+    let body = Body {
+        signal,
+        format: BodyFormat::Json,
+        validity: Validity::ANY,
+        bytes: bytes.as_bytes(),
+    };
+    let (mut scratch, mut all) = (Scratch::default(), Vec::new());
+    body.read(&arena, |resource, event| {
+        let event = event.unwrap();
+        let at = event.timestamp.unwrap_or(0);
+        let view = EventView {
+            event,
+            resource,
+            timestamp_ns: at,
+            received_ns: at,
+            verdict,
+        };
+        let mut matches = Vec::new();
+        set.evaluate(&view, &mut scratch, &mut matches);
+        all.push(matches);
+    })
+    .unwrap();
+    all
+}
+
+fn compiled(rules: Vec<RuleDef>) -> RuleSet {
+    let (set, errors) = RuleSet::compile(rules.into_iter().map(Arc::new), SETTINGS);
+    assert!(errors.is_empty(), "{errors:?}");
+    set
+}
+
+fn selects(selection: Value, event: &Value) -> bool {
+    let set = compiled(vec![selecting(selection)]);
+    let matches = evaluated(&set, Signal::Logs, &json!([event]), Verdict::NONE);
+    !matches[0].is_empty()
+}
+
+#[test]
+fn every_operator() {
+    let event = json!({
+        "message": "Failed login of Admin from 10.1.2.3",
+        "level": "error",
+        "attributes": {
+            "code": 500, "text_code": "500", "ratio": 0.25, "ok": true, "none": null,
+            "tags": ["red", "Blue", 7], "ip": "10.1.2.3", "user": {"name": "Ann"},
+        },
+    });
+    for (field, op, value, expected) in [
+        ("level", "eq", json!("error"), true),
+        ("level", "eq", json!("ERROR"), false),
+        ("level", "eq_ci", json!("ERROR"), true),
+        ("level", "neq", json!("error"), false),
+        ("level", "neq_ci", json!("ERROR"), false),
+        ("missing", "neq", json!("x"), true),
+        ("missing", "eq", json!("x"), false),
+        ("message", "contains", json!("login of"), true),
+        ("message", "contains", json!("LOGIN"), false),
+        ("message", "contains_ci", json!("LOGIN"), true),
+        ("message", "contains", json!(["nope", "Admin"]), true),
+        ("level", "in", json!(["warn", "error"]), true),
+        ("level", "not_in", json!(["warn", "error"]), false),
+        ("level", "not_in_ci", json!(["WARN"]), true),
+        ("missing", "not_in", json!(["x"]), true),
+        ("code", "in", json!([404, 500]), true),
+        ("code", "eq", json!("500"), true),
+        ("text_code", "eq", json!(500), true),
+        ("ok", "eq", json!(true), true),
+        ("message", "starts_with", json!("Failed"), true),
+        ("message", "starts_with", json!("failed"), false),
+        ("message", "starts_with_ci", json!("failed"), true),
+        ("message", "ends_with", json!("2.3"), true),
+        ("message", "ends_with_ci", json!("FROM"), false),
+        ("message", "regex", json!(r"of \w+ from"), true),
+        ("message", "regex", json!("ADMIN"), false),
+        ("message", "regex_ci", json!("ADMIN"), true),
+        ("code", "regex", json!("^5\\d\\d$"), true),
+        ("code", "exists", json!(true), true),
+        ("code", "exists", json!(false), false),
+        ("none", "exists", json!(true), false),
+        ("missing", "exists", json!(false), true),
+        ("code", "gt", json!(499), true),
+        ("code", "gt", json!(500), false),
+        ("code", "gte", json!(500), true),
+        ("text_code", "lt", json!(501), true),
+        ("ratio", "lte", json!(0.25), true),
+        ("missing", "lt", json!(1), false),
+        ("level", "gte", json!("warn"), true),
+        ("level", "gt", json!("error"), false),
+        ("ip", "cidr", json!("10.0.0.0/8"), true),
+        ("ip", "cidr", json!(["192.168.0.0/16", "10.1.2.3"]), true),
+        ("ip", "cidr", json!("11.0.0.0/8"), false),
+        ("tags", "eq", json!("red"), true),
+        ("tags", "eq_ci", json!("blue"), true),
+        ("tags", "eq", json!(7), true),
+        ("tags", "neq", json!("red"), false),
+        ("tags", "contains", json!("lu"), true),
+        ("user.name", "eq", json!("Ann"), true),
+        ("code", "contains", json!("50"), true),
+    ] {
+        let condition = json!({"field": field, "op": op, "value": value});
+        assert_eq!(
+            selects(json!([condition]), &event),
+            expected,
+            "{field} {op} {value}"
+        );
+    }
+}
+
+#[test]
+fn paths_with_and_without_prefix_and_their_preference() {
+    let event = json!({"message": "m", "service": "own", "attributes": {"http.status": 500, "region": "us"}});
+    for (path, value, expected) in [
+        ("http.status", json!(500), true),
+        ("attributes.http.status", json!(500), true),
+        ("metadata.http.status", json!(500), true),
+        ("resource.http.status", json!(500), false),
+        ("service", json!("own"), true),
+        ("service", json!("shop"), false),
+        ("resource.service_name", json!("shop"), true),
+        ("region", json!("us"), true),
+        ("region", json!("eu"), false),
+        ("resource.region", json!("eu"), true),
+    ] {
+        let condition = json!({"field": path, "op": "eq", "value": value});
+        assert_eq!(
+            selects(json!([condition]), &event),
+            expected,
+            "{path} {value}"
+        );
+    }
+    assert!(selects(
+        json!([{"field": "service", "op": "eq", "value": "shop"}]),
+        &json!({"message": "m"})
+    ));
+}
+
+#[test]
+fn aliases_and_core_fields_of_audit_events() {
+    let event = json!({
+        "event_type": "AUTHENTICATION", "action": "login", "outcome": "FAILURE", "ip": "8.8.8.8",
+        "actor": {"email": "a@corp.com", "name": "Ann"}, "targets": [{"id": "t1"}, {"id": "t2"}],
+    });
+    for (path, value) in [
+        ("result", "FAILURE"),
+        ("address", "8.8.8.8"),
+        ("actor", "a@corp.com"),
+        ("actor.name", "Ann"),
+        ("targets.id", "t2"),
+    ] {
+        let set = compiled(vec![selecting(
+            json!([{"field": path, "op": "eq", "value": value}]),
+        )]);
+        let matches = evaluated(&set, Signal::Audit, &json!([event]), Verdict::NONE);
+        assert_eq!(matches[0].len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn groups_of_conditions() {
+    let is = |field: &str, value: &str| json!({"field": field, "op": "eq", "value": value});
+    let event = json!({"message": "m", "attributes": {"a": "1", "b": "2"}});
+    for (selection, expected) in [
+        (json!({"all": [is("a", "1"), is("b", "2")]}), true),
+        (json!({"all": [is("a", "1"), is("b", "3")]}), false),
+        (json!({"any": [is("a", "9"), is("b", "2")]}), true),
+        (json!({"any": [is("a", "9"), is("b", "9")]}), false),
+        (json!({"none": [is("a", "9"), is("b", "9")]}), true),
+        (json!({"none": [is("a", "9"), is("b", "2")]}), false),
+        (
+            json!({"all": [is("a", "1")], "any": [is("b", "2"), is("b", "3")], "none": [is("a", "2")]}),
+            true,
+        ),
+        (json!({"all": [{"any": [{"none": [is("a", "2")]}]}]}), true),
+        (is("a", "1"), true),
+    ] {
+        assert_eq!(selects(selection.clone(), &event), expected, "{selection}");
+    }
+}
+
+#[test]
+fn the_conditions_form_with_its_shorthand() {
+    let rule = rule(json!({
+        "conditions": [{"field": "message", "operator": "contains", "value": "x"}],
+        "threshold_count": 3, "group_by": ["service"],
+    }));
+    assert_eq!(
+        rule.window,
+        Some(WindowDef::Count {
+            seconds: WINDOW_SECONDS_DEFAULT,
+            threshold: 3
+        })
+    );
+    let event = json!({"service": "s", "message": "x"});
+    let run = |count| {
+        let events: Vec<Value> = (0..count).map(|_| event.clone()).collect();
+        dry_run(&rule, SETTINGS, Signal::Logs, &events, 0).unwrap()
+    };
+    assert_eq!(run(2).fired, [0_usize; 0]);
+    assert_eq!(
+        run(4),
+        DryRun {
+            matched: vec![0, 1, 2, 3],
+            fired: vec![2, 3]
+        }
+    );
+}
+
+#[test]
+fn problems_name_their_place() {
+    let good = json!({"id": "r", "severity": "low", "selection": [{"field": "a", "op": "eq", "value": "b"}]});
+    for (pointer, value, problem) in [
+        (
+            "/id",
+            json!("a b"),
+            "id: must be letters, digits, and any of _-.:",
+        ),
+        (
+            "/severity",
+            json!("huge"),
+            "severity: must be info, low, medium, high, critical, or ioc",
+        ),
+        ("/colour", json!(1), "colour: is not a member known here"),
+        (
+            "/scope",
+            json!(["logs", "x"]),
+            "scope[1]: must be logs, metrics, traces, rum, or audit",
+        ),
+        (
+            "/attack",
+            json!(["X1"]),
+            "attack[0]: must be an ATT&CK id such as T1110, T1110.003 or TA0006",
+        ),
+        (
+            "/selection/0/op",
+            json!("like"),
+            "selection[0].op: \"like\" is no operator",
+        ),
+        (
+            "/selection/0/op",
+            json!("gt_ci"),
+            "selection[0].op: \"gt_ci\" is no operator",
+        ),
+        (
+            "/selection/0/value",
+            json!([]),
+            "selection[0].value: must be text, a number, true or false (see in)",
+        ),
+        (
+            "/selection/0/valeu",
+            json!(1),
+            "selection[0].valeu: is not a member known here",
+        ),
+        (
+            "/selection/0/field",
+            json!(7),
+            "selection[0].field: must be text",
+        ),
+        (
+            "/selection",
+            json!([]),
+            "selection: must be a list that is not empty",
+        ),
+        (
+            "/selection",
+            json!({"any": [{"field": "a", "op": "cidr", "value": "x"}]}),
+            "selection.any[0].value: \"x\" is no network",
+        ),
+        (
+            "/selection",
+            json!({"all": [{"none": [{"op": "eq", "value": 1}]}]}),
+            "selection.all[0].none[0].field: is required",
+        ),
+        (
+            "/selection",
+            json!([{"op": "ioc_score_gte", "value": 0}]),
+            "selection[0].value: must be a whole number from 1 to 100",
+        ),
+        (
+            "/window",
+            json!({"kind": "spike"}),
+            "window.kind: spike windows are not supported yet; count and distinct are",
+        ),
+        (
+            "/window",
+            json!({"kind": "count", "seconds": 0}),
+            "window.seconds: must be a whole number from 1 to 86400",
+        ),
+        (
+            "/window",
+            json!({"kind": "distinct", "seconds": 9, "threshold": 2}),
+            "window.field: is required",
+        ),
+        (
+            "/threshold_count",
+            json!(-1),
+            "threshold_count: must be a whole number from 1 to 10000",
+        ),
+        (
+            "/group_by",
+            json!(["a", "b", "c", "d", "e"]),
+            "group_by: has more than 4 items",
+        ),
+        (
+            "/mute",
+            json!([{"from": "2024-01-02T00:00:00Z", "until": "2024-01-01T00:00:00Z"}]),
+            "mute[0].until: must be after from",
+        ),
+        (
+            "/tests",
+            json!([{"expect": "perhaps"}]),
+            "tests[0].expect: must be match or no_match",
+        ),
+    ] {
+        let mut document = good.clone();
+        match document.pointer_mut(pointer) {
+            Some(place) => *place = value.clone(),
+            None => {
+                let (parent, name) = pointer.rsplit_once('/').unwrap();
+                let parent = document.pointer_mut(parent).unwrap();
+                parent
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(name.to_owned(), value.clone());
+            }
+        }
+        let found = RuleDef::from_json(&document).unwrap_err();
+        assert_eq!(found.to_string(), problem, "{pointer} {value}");
+    }
+}
+
+#[test]
+fn expensive_expressions_are_refused() {
+    for pattern in [
+        r"(\w{100}){100}".to_owned(),
+        "a".repeat(REGEX_BYTES_MAX + 1),
+        "(".to_owned(),
+    ] {
+        let document = json!({"id": "r", "severity": "low",
+            "selection": [{"field": "a", "op": "regex", "value": pattern}]});
+        let problem = RuleDef::from_json(&document).unwrap_err();
+        assert_eq!(problem.path, "selection[0].value", "{problem}");
+    }
+}
+
+#[test]
+fn groups_and_alerts_do_not_share_a_missing_address() {
+    let set = compiled(vec![
+        rule(
+            json!({"id": "windowed", "selection": [{"field": "action", "op": "eq", "value": "a"}],
+            "threshold_count": 2, "group_by": ["ip"]}),
+        ),
+        rule(
+            json!({"id": "single", "selection": [{"field": "action", "op": "eq", "value": "a"}],
+            "dedupe": {"keys": ["event_type", "ip"], "window_seconds": 600}}),
+        ),
+    ]);
+    let event =
+        |ip: Value| json!({"event_type": "X", "action": "a", "outcome": "SUCCESS", "ip": ip});
+    let events = json!([
+        event(json!("8.8.8.8")),
+        event(json!("::ffff:8.8.8.8")),
+        event(json!("8.8.4.4")),
+        event(json!("unknown")),
+        event(json!("")),
+        event(Value::Null),
+        event(json!("0.0.0.0")),
+    ]);
+    let matches = evaluated(&set, Signal::Audit, &events, Verdict::NONE);
+    let keys: Vec<_> = matches
+        .iter()
+        .map(|list| list.last().unwrap().dedupe)
+        .collect();
+    assert!(
+        keys[0].is_some() && keys[0] == keys[1],
+        "one address in two spellings"
+    );
+    assert!(keys[2].is_some() && keys[0] != keys[2]);
+    for unknown in 3..events.as_array().unwrap().len() {
+        assert_eq!(
+            matches[unknown].len(),
+            1,
+            "the windowed rule counts no unknown address"
+        );
+        assert_eq!(keys[unknown], None);
+    }
+}
+
+#[test]
+fn keys_differ_by_rule_use_and_organisation_and_say_where_values_stand() {
+    let named = |id: &str| {
+        rule(
+            json!({"id": id, "selection": [{"field": "a", "op": "eq", "value": "1"}],
+        "group_by": ["a", "region"]}),
+        )
+    };
+    let set = compiled(vec![named("one"), named("two")]);
+    let events = json!([{"message": "m", "attributes": {"a": "1"}}]);
+    let found = evaluated(&set, Signal::Logs, &events, Verdict::NONE).remove(0);
+    assert_ne!(found[0].group, found[1].group);
+    assert_ne!(found[0].group, found[0].dedupe);
+    let fields = found[0].group_fields;
+    let [first, second, third, _] = fields.as_slice() else {
+        panic!()
+    };
+    assert!(first.is_some() && !first.is_resource());
+    assert!(second.is_resource() && !third.is_some());
+    let other = OrgSettings {
+        hash_key: [8; 32],
+        ..SETTINGS
+    };
+    let (other, _) = RuleSet::compile([Arc::new(named("one"))], other);
+    let again = evaluated(&other, Signal::Logs, &events, Verdict::NONE).remove(0);
+    assert_ne!(found[0].group, again[0].group);
+    let same = evaluated(&set, Signal::Logs, &events, Verdict::NONE).remove(0);
+    assert_eq!(found, same);
+}
+
+#[test]
+fn exceptions_mutes_and_disabled_rules_are_silent() {
+    let at = |second: u32| {
+        json!({"message": "m", "attributes": {"a": "1", "b": "2"},
+        "timestamp": format!("2024-06-12T12:00:{second:02}Z")})
+    };
+    let fired = |extra: Value| {
+        let mut document = json!({"selection": [{"field": "a", "op": "eq", "value": "1"}]});
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        let set = compiled(vec![rule(document)]);
+        let matches = evaluated(&set, Signal::Logs, &json!([at(0), at(30)]), Verdict::NONE);
+        matches.iter().map(Vec::len).collect::<Vec<_>>()
+    };
+    let except = json!([{"field": "b", "op": "eq", "value": "2"}]);
+    assert_eq!(fired(json!({})), [1, 1]);
+    assert_eq!(fired(json!({"enabled": false})), [0, 0]);
+    assert_eq!(fired(json!({"scope": ["audit"]})), [0, 0]);
+    assert_eq!(
+        fired(json!({"exceptions": [{"selection": except}]})),
+        [0, 0]
+    );
+    assert_eq!(
+        fired(json!({"exceptions": [{"selection": except, "expires_at": "2024-06-12T12:00:20Z"}]})),
+        [0, 1]
+    );
+    assert_eq!(
+        fired(json!({"mute": [{"from": "2024-06-12T12:00:20Z", "until": "2024-06-12T13:00:00Z"}]})),
+        [1, 0]
+    );
+}
+
+#[test]
+fn indicator_scores() {
+    let set = compiled(vec![rule(json!({"severity": "ioc",
+        "selection": [{"op": "ioc_score_gte", "value": 70}],
+        "dedupe": {"keys": ["ioc.indicator"], "window_seconds": 60}}))]);
+    let events = json!([{"message": "m"}]);
+    let verdict = |score, indicator| Verdict {
+        score,
+        severity: crate::indicators::severity_of_score(score),
+        indicator,
+        ..Verdict::NONE
+    };
+    let found = |verdict| evaluated(&set, Signal::Logs, &events, verdict).remove(0);
+    assert!(found(Verdict::NONE).is_empty());
+    assert!(found(verdict(69, Some(1))).is_empty());
+    let high = found(verdict(70, Some(1)));
+    assert_eq!(high[0].severity, millrace_shared::wire::Severity::High);
+    assert_eq!(high[0].dedupe, found(verdict(90, Some(1)))[0].dedupe);
+    assert_ne!(high[0].dedupe, found(verdict(90, Some(2)))[0].dedupe);
+}
+
+#[test]
+fn a_time_in_the_future_counts_when_it_was_received() {
+    let set = compiled(vec![selecting(
+        json!([{"field": "message", "op": "eq", "value": "m"}]),
+    )]);
+    let mut event = millrace_shared::Event::new(Signal::Logs);
+    event.push(
+        millrace_shared::Role::Message,
+        millrace_shared::Value::Text("m"),
+    );
+    let resource = millrace_shared::Resource::default();
+    let view = EventView {
+        event: &event,
+        resource: &resource,
+        timestamp_ns: 1_000,
+        received_ns: 10,
+        verdict: Verdict::NONE,
+    };
+    let mut matches = Vec::new();
+    set.evaluate(&view, &mut Scratch::default(), &mut matches);
+    assert_eq!(matches[0].at_ns, 10);
+    assert_eq!(find_field("message", &view), crate::FieldAt::event(0));
+    assert!(!find_field("nothing", &view).is_some());
+}
+
+#[test]
+fn one_bad_rule_does_not_stop_the_others() {
+    let good = selecting(json!([{"field": "a", "op": "eq", "value": "1"}]));
+    let mut bad = good.clone();
+    bad.id = "bad".to_owned();
+    bad.selection = Selection::Condition(Condition {
+        field: "a".to_owned(),
+        op: Op::parse("regex").unwrap(),
+        value: json!("("),
+    });
+    let (set, errors) = RuleSet::compile([Arc::new(bad), Arc::new(good)], SETTINGS);
+    assert_eq!((set.rules().len(), errors.len()), (1, 1));
+    assert_eq!(errors[0].id, "bad");
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[aAbB1ä]{1,3}"
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        word().prop_map(Value::from),
+        (0..3_i64).prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        prop::collection::vec(word(), 0..3).prop_map(Value::from),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Value> {
+    let field = prop::sample::select(vec!["x", "y", "attributes.x", "message", "level"]);
+    let text = prop::sample::select(vec![
+        "eq",
+        "eq_ci",
+        "neq",
+        "neq_ci",
+        "contains",
+        "contains_ci",
+        "starts_with",
+        "starts_with_ci",
+        "ends_with",
+        "ends_with_ci",
+        "regex",
+        "regex_ci",
+        "gt",
+        "lt",
+    ]);
+    let list = prop::sample::select(vec![
+        "in",
+        "in_ci",
+        "not_in",
+        "not_in_ci",
+        "contains",
+        "contains_ci",
+    ]);
+    let exists = (field.clone(), any::<bool>())
+        .prop_map(|(field, there)| json!({"field": field, "op": "exists", "value": there}));
+    prop_oneof![
+        (field.clone(), text, word(), 0..3_i64).prop_map(|(field, op, word, number)| {
+            let value = if op == "gt" || op == "lt" {
+                json!(number)
+            } else {
+                json!(word)
+            };
+            json!({"field": field, "op": op, "value": value})
+        }),
+        (field, list, prop::collection::vec(word(), 1..12))
+            .prop_map(|(field, op, words)| json!({"field": field, "op": op, "value": words})),
+        exists,
+    ]
+}
+
+fn selection() -> impl Strategy<Value = Value> {
+    condition().prop_recursive(3, 12, 3, |inner| {
+        let group = prop::sample::select(vec!["all", "any", "none"]);
+        (group, prop::collection::vec(inner, 1..4)).prop_map(|(group, list)| json!({group: list}))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// The index only ever saves work: with it, exactly those rules select an event that select
+    /// it when every rule is tried.
+    #[test]
+    fn candidates_lose_no_match(
+        selections in prop::collection::vec(selection(), 1..12),
+        values in prop::collection::vec((scalar(), scalar(), word()), 1..5),
+    ) {
+        let rules: Vec<RuleDef> = selections
+            .iter()
+            .enumerate()
+            .map(|(n, selection)| rule(json!({"id": format!("r{n}"), "selection": selection})))
+            .collect();
+        let together = compiled(rules.clone());
+        let events: Vec<Value> = values
+            .iter()
+            .map(|(x, y, message)| json!({"message": message, "level": "info", "attributes": {"x": x, "y": y}}))
+            .collect();
+        let found = evaluated(&together, Signal::Logs, &json!(events), Verdict::NONE);
+        let mut set = together;
+        for matcher in set.matchers.iter_mut().flatten() {
+            matcher.index = index::Index::default();
+            matcher.index.always = (0..).take(rules.len()).collect();
+        }
+        let expected = evaluated(&set, Signal::Logs, &json!(events), Verdict::NONE);
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn documents_survive_being_written(selection in selection()) {
+        let rule = rule(json!({"selection": selection}));
+        let again: RuleDef = serde_json::from_str(&serde_json::to_string(&rule).unwrap()).unwrap();
+        prop_assert_eq!(again, rule);
+    }
+}

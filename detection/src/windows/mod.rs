@@ -261,7 +261,7 @@ impl WindowState {
             .hits
             .chunk_by(|a, b| cell_of(a, length) == cell_of(b, length))
         {
-            if cell.len() <= threshold {
+            if cell.len() <= 2 * threshold {
                 kept.extend_from_slice(cell);
             } else if self.distinct {
                 thin_distinct(cell, threshold, &mut kept);
