@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 DEVSTACK = $(CARGO) run -q -p millrace-devstack --
+BENCHES = $(sort $(basename $(notdir $(wildcard benches/src/bin/*.rs))))
 
 .PHONY: help run stop test docs fmt lint bench ci
 
@@ -27,7 +28,7 @@ lint: ## Warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 bench: ## One benchmark a hop, and end to end
-	$(DEVSTACK) exec -- $(CARGO) bench -p millrace-benches
+	$(DEVSTACK) exec -- sh -ec 'for bench in $(BENCHES); do $(CARGO) run -q --release -p millrace-benches --bin $$bench; done'
 
 ci: ## Everything that CI checks
 	.ci/run

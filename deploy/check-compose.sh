@@ -3,7 +3,7 @@
 # what is public, bounds every service and watches its health. Needs no container engine.
 #
 # The parser is $COMPOSE, or `docker compose`, or `docker-compose` 2, or Debian's package of it,
-# which is then unpacked under target/tools (nothing is installed).
+# which is then unpacked under target/tools (nothing is installed). Ends with 77 when there is none.
 set -eu
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-target}/tools
@@ -47,7 +47,10 @@ parser() {
     fi
 }
 
-compose=$(parser) || fail "no compose parser is to be had here; name one in \$COMPOSE"
+compose=$(parser) || {
+    echo "check-compose: no compose parser is to be had here; name one in \$COMPOSE" >&2
+    exit 77
+}
 secrets="MILLRACE_MASTER_KEY REDIS_PASSWORD CLICKHOUSE_PASSWORD POSTGRES_PASSWORD"
 all="MILLRACE_MASTER_KEY=m REDIS_PASSWORD=r CLICKHOUSE_PASSWORD=c POSTGRES_PASSWORD=p"
 # Neither this shell's variables nor a file `.env` may take part.

@@ -3,7 +3,8 @@
 # rules and dashboard name only metrics that some service declares.
 #
 # promtool is $PROMTOOL, or on the path, or Debian 12's package of Prometheus, which is then unpacked
-# under target/tools (nothing is installed; Debian 13's package has no promtool).
+# under target/tools (nothing is installed; Debian 13's package has no promtool). Ends with 77 when
+# there is none.
 set -eu
 cd "$(dirname "$0")/.."
 tools=$PWD/${CARGO_TARGET_DIR:-target}/tools
@@ -30,7 +31,7 @@ from_debian() {
 
 promtool=${PROMTOOL:-$(command -v promtool || from_debian)} || {
     echo "check-prometheus: no promtool is to be had here; name one in \$PROMTOOL" >&2
-    exit 1
+    exit 77
 }
 (cd deploy/prometheus && "$promtool" check config prometheus.yml && "$promtool" test rules alerts_test.yml)
 
