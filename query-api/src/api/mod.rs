@@ -1,0 +1,80 @@
+//! One handler a route. A handler reads its parameters into a question, has the caller bind it, asks
+//! the store, and shapes the answer: nothing else.
+
+mod page;
+mod logs;
+mod metric;
+mod traces;
+mod audit;
+mod rum;
+mod soc;
+mod alerts;
+mod rules;
+mod usage;
+mod ledger;
+mod dead_letters;
+mod whoami;
+mod docs;
+
+pub use docs::openapi;
+
+use crate::arrive::not_allowed;
+use actix_web::Resource;
+use actix_web::web::{self, ServiceConfig, delete, get, post, put};
+
+/// Registers all routes.
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    let search = |path, read: fn() -> actix_web::Route, write: fn() -> actix_web::Route| {
+        at(path).route(read()).route(write())
+    };
+    config
+        .service(at("/whoami").route(get().to(whoami::whoami)))
+        .service(search("/logs/search", || get().to(logs::search), || post().to(logs::search)))
+        .service(at("/logs/histogram").route(get().to(logs::histogram)))
+        .service(at("/metrics/query").route(get().to(metric::query)))
+        .service(at("/metrics/names").route(get().to(metric::names)))
+        .service(at("/metrics/labels").route(get().to(metric::labels)))
+        .service(at("/metrics/label/{name}/values").route(get().to(metric::values)))
+        .service(search("/traces/search", || get().to(traces::search), || post().to(traces::search)))
+        .service(at("/traces/{trace_id}").route(get().to(traces::show)))
+        .service(search("/audit/search", || get().to(audit::search), || post().to(audit::search)))
+        .service(at("/audit/filters").route(get().to(audit::filters)))
+        .service(search("/rum/search", || get().to(rum::search), || post().to(rum::search)))
+        .service(at("/rum/pages").route(get().to(rum::pages)))
+        .service(at("/soc/overview").route(get().to(soc::overview)))
+        .configure(handling)
+        .configure(docs::routes);
+}
+
+/// Registers the routes of alerts, rules and the books.
+fn handling(config: &mut ServiceConfig) {
+    config
+        .service(at("/alerts").route(get().to(alerts::list)))
+        .service(at("/alerts/summary").route(get().to(alerts::summary)))
+        .service(at("/alerts/{id}").route(get().to(alerts::show)))
+        .service(at("/alerts/{id}/status").route(post().to(alerts::status)))
+        .service(at("/alerts/{id}/assign").route(post().to(alerts::assign)))
+        .service(at("/alerts/{id}/notes").route(post().to(alerts::note)))
+        .service(at("/rules").route(get().to(rules::list)).route(post().to(rules::create)))
+        .service(at("/rules/test").route(post().to(rules::test)))
+        .service(
+            at("/rules/{id}")
+                .route(get().to(rules::show))
+                .route(put().to(rules::update))
+                .route(delete().to(rules::remove)),
+        )
+        .service(at("/rules/{id}/enabled").route(put().to(rules::enable)))
+        .service(at("/usage").route(get().to(usage::usage)))
+        .service(at("/sources").route(get().to(usage::sources)))
+        .service(at("/ledger/batches").route(get().to(ledger::batches)))
+        .service(at("/ledger/balance").route(get().to(ledger::balance)))
+        .service(at("/dead-letters").route(get().to(dead_letters::list)))
+        .service(at("/dead-letters/{id}").route(get().to(dead_letters::show)))
+        .service(at("/dead-letters/{id}/replay").route(post().to(dead_letters::replay)))
+        .service(at("/dead-letters/{id}/drop").route(post().to(dead_letters::drop_letter)));
+}
+
+/// A resource under the API's root, which answers other methods with 405.
+fn at(path: &str) -> Resource {
+    web::resource(format!("/api/v1{path}")).default_service(web::to(not_allowed))
+}

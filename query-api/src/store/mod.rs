@@ -1,0 +1,34 @@
+//! The stores, and the only home of SQL. An executor takes nothing but a [`Bound`](crate::principal::Bound)
+//! query; statements are static text with bound parameters, identifiers are enumerated.
+//!
+//! ```text
+//! sql, columns            the statement under construction: static text, enumerated names, parameters
+//! events, spans, …        what is asked of ClickHouse
+//! clickhouse              limits, cancellation, rows
+//! pg, tokens, alerts, …   what is asked of PostgreSQL
+//! streams                 what is read from and appended to Redis
+//! ```
+
+mod columns;
+mod sql;
+mod clickhouse;
+pub mod events;
+pub mod spans;
+pub mod rum;
+pub mod soc;
+mod pg;
+pub mod tokens;
+pub mod series;
+pub mod samples;
+pub mod alerts;
+pub mod rules;
+pub mod usage;
+pub mod ledger;
+pub mod dead_letters;
+mod streams;
+
+pub use clickhouse::{Clickhouse, ClickhouseQuery, Limits};
+pub use columns::{Column, List, Map, Table};
+pub use pg::{Pg, PgQuery};
+pub use sql::Sql;
+pub use streams::{Appended, Received, Streams};
