@@ -62,6 +62,7 @@ pub fn main(boot: &Boot) -> Result<(), GatewayError> {
     };
     actix_web::rt::System::new().block_on(async move {
         let shutdown = shutdown::on_signal().map_err(GatewayError::Serve)?;
+        boot.send_telemetry(&shutdown);
         run(config, listeners, shutdown).await
     })
 }

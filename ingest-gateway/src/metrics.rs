@@ -103,4 +103,5 @@ pub static ALL: &[&dyn Declared] = &[
     &KEY_LOOKUPS,
     &QUOTA_REFUSALS,
     &PANICS,
+    &millrace_runtime::selftel::DROPPED,
 ];

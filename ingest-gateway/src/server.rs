@@ -22,7 +22,8 @@ use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 /// Idle connections are kept longer than common proxies keep theirs, so that the proxy closes.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -146,11 +147,11 @@ async fn post_events(
 ) -> HttpResponse {
     let started = Instant::now();
     let mut trail = Trail::of(&request);
-    let span = tracing::debug_span!("ingest", signal = signal.as_str());
+    let span = span(signal, &trail);
     let ingest = ingest(&gateway, signal, &request, &mut payload, &mut trail);
     let outcome = AssertUnwindSafe(ingest)
         .catch_unwind()
-        .instrument(span)
+        .instrument(span.clone())
         .await;
     let outcome = outcome.unwrap_or_else(|_| Err(defect()));
     let label = match &outcome {
@@ -160,7 +161,7 @@ async fn post_events(
     let took = started.elapsed();
     REQUESTS.add(&[signal.as_str(), label], 1);
     DURATION.observe(&[signal.as_str()], took.as_secs_f64());
-    log(&gateway, &trail, signal, &outcome, took);
+    span.in_scope(|| log(&gateway, &trail, signal, &outcome, took));
     let mut response = match &outcome {
         Ok(answer) => answer.response(),
         Err(problem) => problem.response(&trail.request_id),
@@ -169,8 +170,23 @@ async fn post_events(
     response
 }
 
-/// One line per request. What the pipeline sends about itself is logged only for debugging, or
-/// each line would cause the next.
+/// The request's span, a child of the caller's where it sent a `traceparent`.
+fn span(signal: Signal, trail: &Trail) -> Span {
+    let trace = trail.trace.as_ref();
+    let (trace_id, parent) = trace.map_or(("", ""), |t| (&t.trace_id, &t.span_id));
+    tracing::info_span!(
+        "ingest",
+        signal = signal.as_str(),
+        request_id = trail.request_id.as_str(),
+        trace_id,
+        parent_span_id = parent,
+        outcome = Empty,
+        own = Empty,
+    )
+}
+
+/// One line per request. What the pipeline sends about itself is marked so that it is not sent
+/// again, and is logged only for debugging, or each line would cause the next.
 fn log(
     gateway: &Gateway,
     trail: &Trail,
@@ -180,45 +196,45 @@ fn log(
 ) {
     let key = trail.sender.as_deref();
     let own = key.is_some_and(|key| key.id == gateway.shared.config.self_key_id);
-    let trace = trail.trace.as_ref();
-    let (trace_id, parent) = trace.map_or(("", ""), |t| (&t.trace_id, &t.span_id));
+    let trace_id = trail.trace.as_ref().map(|trace| trace.trace_id.as_str());
     let (request_id, signal) = (trail.request_id.as_str(), signal.as_str());
     let org = key.map(|key| tracing::field::display(key.org));
+    let key = key.map(|key| key.id.as_str());
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let span = Span::current();
+    if own {
+        span.record("own", true);
+    }
     match outcome {
-        Ok(answer) if own => {
-            tracing::debug!(
+        Ok(answer) => {
+            let (outcome, counts) = (answer.outcome.as_str(), answer.counts);
+            let (accepted, rejected) = (counts.accepted, counts.rejected);
+            span.record("outcome", outcome);
+            if own {
+                tracing::debug!(own, request_id, signal, accepted, "request");
+            } else {
+                tracing::info!(
+                    request_id, signal, org, key, outcome, accepted, rejected, trace_id, took_us,
+                    "request"
+                );
+            }
+        }
+        Err(problem) => {
+            let (outcome, detail) = (problem.refusal.code(), problem.detail.as_ref());
+            span.record("outcome", outcome);
+            tracing::info!(
+                own,
                 request_id,
                 signal,
-                accepted = answer.counts.accepted,
-                "accepted"
+                org,
+                key,
+                outcome,
+                detail,
+                trace_id,
+                took_us,
+                "request refused"
             );
         }
-        Ok(answer) => tracing::info!(
-            request_id,
-            signal,
-            org,
-            key = key.map(|key| key.id.as_str()),
-            outcome = answer.outcome.as_str(),
-            accepted = answer.counts.accepted,
-            rejected = answer.counts.rejected,
-            trace_id,
-            parent_span_id = parent,
-            took_us,
-            "request"
-        ),
-        Err(problem) => tracing::info!(
-            request_id,
-            signal,
-            org,
-            key = key.map(|key| key.id.as_str()),
-            outcome = problem.refusal.code(),
-            detail = problem.detail.as_ref(),
-            trace_id,
-            parent_span_id = parent,
-            took_us,
-            "request refused"
-        ),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The first seconds of a service: settings from the environment, all of them checked before
 //! anything listens, logging, the panic hook and the metrics recorder. Connects to nothing.
 
-use crate::{address, metric};
+use crate::shutdown::CancellationToken;
+use crate::{address, metric, selftel};
 use millrace_shared::secret::{MasterKey, SecretError};
 use millrace_shared::settings::{Settings, SettingsError};
 use std::net::{SocketAddr, TcpListener};
@@ -49,6 +50,7 @@ pub struct Boot {
     pub settings: Settings,
     /// Where its metrics are rendered.
     pub exporter: metric::Exporter,
+    telemetry: Option<selftel::SelfTelemetry>,
 }
 
 /// The whole `main` of a service: boots it, runs it, and reports why it could not go on.
@@ -82,14 +84,24 @@ impl Boot {
     pub fn from_environment(service: &'static str) -> Result<Boot, BootError> {
         let settings = Settings::from_vars(std::env::vars())?;
         settings.development()?;
-        log_to_stderr(&settings)?;
+        let telemetry = log(service, &settings)?;
         log_panics();
         let exporter = metric::exporter();
+        metric::describe_all(selftel::ALL);
         Ok(Boot {
             service,
             settings,
             exporter,
+            telemetry,
         })
+    }
+
+    /// Begins to send the service's own logs, spans and metrics through the pipeline, where the
+    /// settings ask for it. Called once, within the runtime.
+    pub fn send_telemetry(&self, shutdown: &CancellationToken) {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.spawn(self.exporter.clone(), shutdown.clone());
+        }
     }
 
     /// Checks the addresses of the stores that the service uses against the profile.
@@ -161,14 +173,19 @@ pub fn master_key(settings: &Settings) -> Result<MasterKey, BootError> {
     MasterKey::parse(&text).map_err(BootError::MasterKey)
 }
 
-fn log_to_stderr(settings: &Settings) -> Result<(), BootError> {
+/// Log lines to standard error, and, where the settings ask for it, to the pipeline.
+fn log(
+    service: &'static str,
+    settings: &Settings,
+) -> Result<Option<selftel::SelfTelemetry>, BootError> {
     let filter: EnvFilter = settings.get("MILLRACE_LOG")?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let (capture, telemetry) = selftel::from_settings(service, settings)?.unzip();
+    let registry = tracing_subscriber::registry().with(filter).with(capture);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Failing means that the process already logs somewhere, which is as good.
     let _ = match settings.text("MILLRACE_LOG_FORMAT")? {
         "json" => registry
-            .with(lines.json().flatten_event(true).with_current_span(true))
+            .with(lines.json().flatten_event(true).with_current_span(false))
             .try_init(),
         "text" => registry.with(lines).try_init(),
         _ => {
@@ -178,7 +195,7 @@ fn log_to_stderr(settings: &Settings) -> Result<(), BootError> {
             }));
         }
     };
-    Ok(())
+    Ok(telemetry)
 }
 
 /// A panic is a defect: it is logged like every other error, with its place. Its message may hold

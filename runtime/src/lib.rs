@@ -3,6 +3,7 @@
 //! ```text
 //! boot      settings from the environment, checks, logging, panic hook, metrics recorder
 //! address   which stores' addresses may be used under which profile
+//! selftel   the service's own logs, spans and metrics, through the pipeline itself
 //! clock     the time, read once at the edge and passed in
 //! metric    metrics, each declared once with its labels
 //! shutdown  SIGTERM and SIGINT as one token
@@ -15,6 +16,7 @@
 pub mod clock;
 pub mod metric;
 pub mod shutdown;
+pub mod selftel;
 pub mod boot;
 pub mod address;
 pub mod admin;
