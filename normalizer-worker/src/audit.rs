@@ -74,9 +74,14 @@ async fn judge(shard: &Shard, due: Vec<Batch>) -> Result<Vec<i64>, WorkerError> 
         // Samples were stored by the commit itself.
         return Ok(due.iter().map(|batch| batch.seq).collect());
     };
-    let ids: Vec<_> = due.iter().map(|batch| batch.ledger_id(shard.id())).collect();
+    let ids: Vec<_> = due
+        .iter()
+        .map(|batch| batch.ledger_id(shard.id()))
+        .collect();
     let days = due.iter().map(|batch| batch.received_day);
-    let (Some(from), Some(to)) = (days.clone().min(), days.max()) else { return Ok(Vec::new()) };
+    let (Some(from), Some(to)) = (days.clone().min(), days.max()) else {
+        return Ok(Vec::new());
+    };
     let counts = shard.plant.store.count(table, (from, to), &ids).await?;
     let mut good = Vec::with_capacity(due.len());
     for (batch, id) in due.into_iter().zip(ids) {
@@ -119,15 +124,31 @@ async fn parked_of(shard: &Shard, batch: &Batch) -> Result<Vec<StreamId>, Worker
     let rows = client
         .query(
             sql,
-            &[&fence.signal(), &fence.number(), &reason, &first.0, &first.1, &last.0, &last.1],
+            &[
+                &fence.signal(),
+                &fence.number(),
+                &reason,
+                &first.0,
+                &first.1,
+                &last.0,
+                &last.1,
+            ],
         )
         .await?;
-    rows.iter().map(|row| ledger::stream_id(row, "entry_ms", "entry_seq")).collect()
+    rows.iter()
+        .map(|row| ledger::stream_id(row, "entry_ms", "entry_seq"))
+        .collect()
 }
 
 fn part(entries: &[RawEntry], parked: &[StreamId]) -> (Vec<RawEntry>, Vec<Parked>) {
-    let (away, kept): (Vec<RawEntry>, Vec<RawEntry>) =
-        entries.iter().cloned().partition(|entry| parked.contains(&entry.id));
-    let park = |entry| Parked { entry, reason: DeadReason::RefusedByStore, detail: String::new() };
+    let (away, kept): (Vec<RawEntry>, Vec<RawEntry>) = entries
+        .iter()
+        .cloned()
+        .partition(|entry| parked.contains(&entry.id));
+    let park = |entry| Parked {
+        entry,
+        reason: DeadReason::RefusedByStore,
+        detail: String::new(),
+    };
     (kept, away.into_iter().map(park).collect())
 }

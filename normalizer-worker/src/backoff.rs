@@ -17,7 +17,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let whole = FIRST.saturating_mul(1 << self.tries.min(10)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
         // A fresh RandomState is seeded by the operating system.
@@ -39,11 +39,15 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_longest_and_begin_again_after_a_success() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<Duration> = (0..20).map(|_| backoff.next()).collect();
-        assert!(pauses.first().is_some_and(|pause| *pause <= FIRST && *pause >= FIRST / 2));
+        let pauses: Vec<Duration> = (0..20).map(|_| backoff.pause()).collect();
+        assert!(
+            pauses
+                .first()
+                .is_some_and(|pause| *pause <= FIRST && *pause >= FIRST / 2)
+        );
         assert!(pauses.iter().all(|pause| *pause <= LONGEST));
         assert!(pauses.last().is_some_and(|pause| *pause >= LONGEST / 2));
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.pause() <= FIRST);
     }
 }

@@ -29,20 +29,28 @@ impl Budget {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let whole = units(bytes).max(1);
-        Budget { permits: Arc::new(Semaphore::new(whole as usize)), whole }
+        Budget {
+            permits: Arc::new(Semaphore::new(whole as usize)),
+            whole,
+        }
     }
 
     /// Waits for a part; one larger than the whole gets the whole.
     pub async fn hold(&self, bytes: usize) -> Option<Held> {
         let wanted = units(bytes).min(self.whole);
-        let permit = Arc::clone(&self.permits).acquire_many_owned(wanted).await.ok()?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_many_owned(wanted)
+            .await
+            .ok()?;
         Some(Held { permit })
     }
 
     /// A part if it is free now.
     #[must_use]
     pub fn try_hold(&self, bytes: usize) -> Option<Held> {
-        let permit = Arc::clone(&self.permits).try_acquire_many_owned(units(bytes)).ok()?;
+        let permit = Arc::clone(&self.permits)
+            .try_acquire_many_owned(units(bytes))
+            .ok()?;
         Some(Held { permit })
     }
 

@@ -53,7 +53,9 @@ impl Config {
     /// Names the setting and the fix.
     pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let size = |name, range| {
-            settings.within(name, range).map(|size| usize::try_from(size).unwrap_or(usize::MAX))
+            settings
+                .within(name, range)
+                .map(|size| usize::try_from(size).unwrap_or(usize::MAX))
         };
         let rows = size("MILLRACE_BATCH_ROWS", 1..=BATCH_ROWS_MAX as u64)?;
         let age = settings.within("MILLRACE_BATCH_AGE_MS", 1..=60_000)?;
@@ -69,7 +71,10 @@ impl Config {
             audit_delay: settings.seconds("MILLRACE_AUDIT_DELAY_S", 0..=86_400)?,
             series_max: settings.within("MILLRACE_SERIES_MAX", 1..=u64::MAX)?,
             indicators_dir: directory(settings)?,
-            fixed: Fixed { geo: geo(settings)?, ioc_mode: ioc_mode(settings)? },
+            fixed: Fixed {
+                geo: geo(settings)?,
+                ioc_mode: ioc_mode(settings)?,
+            },
             probe: probe(settings)?,
         })
     }
@@ -121,8 +126,10 @@ fn geo(settings: &Settings) -> Result<Option<Arc<GeoDatabase>>, SettingsError> {
         return Ok(None);
     }
     let opened = GeoDatabase::open(Path::new(path));
-    let database = opened
-        .map_err(|error| SettingsError::Unusable { name, problem: format!("is unusable: {error}") })?;
+    let database = opened.map_err(|error| SettingsError::Unusable {
+        name,
+        problem: format!("is unusable: {error}"),
+    })?;
     Ok(Some(Arc::new(database)))
 }
 
@@ -162,7 +169,10 @@ mod tests {
             ("MILLRACE_CLICKHOUSE_URL", "http://127.0.0.1:1"),
             ("MILLRACE_POSTGRES_URL", "postgres://m@127.0.0.1:1/m"),
         ];
-        let vars = stores.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let vars = stores
+            .iter()
+            .chain(pairs)
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Config::read(&Settings::from_vars(vars).unwrap()).map_err(|error| error.to_string())
     }
 
@@ -170,7 +180,10 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let config = config(&[]).unwrap();
         assert_eq!(config.signals, Signal::ALL);
-        assert_eq!((config.lease.as_secs(), config.full.rows, config.full.age_ms), (15, 50_000, 1000));
+        assert_eq!(
+            (config.lease.as_secs(), config.full.rows, config.full.age_ms),
+            (15, 50_000, 1000)
+        );
         assert!(config.name.starts_with("worker-") && config.indicators_dir.is_none());
     }
 
@@ -189,7 +202,13 @@ mod tests {
             let refused = config(&[(name, value)]).err().unwrap();
             assert!(refused.starts_with(name), "{refused}");
         }
-        let development = [("MILLRACE_PROFILE", "development"), ("MILLRACE_FAIL_POINT", "prepared")];
-        assert!(matches!(config(&development).unwrap().probe, Probe::Abort(Step::Prepared)));
+        let development = [
+            ("MILLRACE_PROFILE", "development"),
+            ("MILLRACE_FAIL_POINT", "prepared"),
+        ];
+        assert!(matches!(
+            config(&development).unwrap().probe,
+            Probe::Abort(Step::Prepared)
+        ));
     }
 }

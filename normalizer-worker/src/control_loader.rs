@@ -113,7 +113,10 @@ impl Controls {
 
     fn kept(&self, revision: i64) -> Option<Arc<Snapshot>> {
         let recent = self.recent.lock().ok()?;
-        recent.iter().find(|snapshot| snapshot.revision == revision).cloned()
+        recent
+            .iter()
+            .find(|snapshot| snapshot.revision == revision)
+            .cloned()
     }
 
     async fn read_and_keep(&self, revision: i64) -> Result<Arc<Snapshot>, WorkerError> {
@@ -160,8 +163,10 @@ fn as_gauge(value: i64) -> f64 {
 /// The latest revision whose rows are all visible.
 async fn revision(client: &mut Client) -> Result<i64, WorkerError> {
     let tx = client.transaction().await?;
-    tx.batch_execute(&format!("SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")).await?;
-    tx.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&REVISION_LOCK]).await?;
+    tx.batch_execute(&format!("SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
+        .await?;
+    tx.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&REVISION_LOCK])
+        .await?;
     let sql = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM control_revision";
     let revision = tx.query_one(sql, &[]).await?.try_get(0)?;
     tx.commit().await?;
@@ -203,7 +208,10 @@ async fn unchanged(client: &Client, since: i64) -> Result<bool, WorkerError> {
 /// The rows that count at revision $1.
 const AT: &str = "from_revision <= $1 AND (until_revision IS NULL OR $1 < until_revision)";
 
-async fn read_organisations(client: &Client, revision: i64) -> Result<Vec<OrganisationRow>, WorkerError> {
+async fn read_organisations(
+    client: &Client,
+    revision: i64,
+) -> Result<Vec<OrganisationRow>, WorkerError> {
     let sql = format!(
         "SELECT org_id, pepper, pii_policy, settings FROM organisation_version WHERE {AT} ORDER BY org_id"
     );
@@ -218,7 +226,12 @@ async fn read_organisations(client: &Client, revision: i64) -> Result<Vec<Organi
             settings: row.try_get("settings")?,
         })
     };
-    client.query(&sql, &[&revision]).await?.iter().map(organisation).collect()
+    client
+        .query(&sql, &[&revision])
+        .await?
+        .iter()
+        .map(organisation)
+        .collect()
 }
 
 async fn read_rules(client: &Client, revision: i64) -> Result<Vec<RuleRow>, WorkerError> {
@@ -233,7 +246,12 @@ async fn read_rules(client: &Client, revision: i64) -> Result<Vec<RuleRow>, Work
             body: row.try_get("body")?,
         })
     };
-    client.query(&sql, &[&revision]).await?.iter().map(rule).collect()
+    client
+        .query(&sql, &[&revision])
+        .await?
+        .iter()
+        .map(rule)
+        .collect()
 }
 
 async fn read_pipelines(client: &Client, revision: i64) -> Result<Vec<PipelineRow>, WorkerError> {
@@ -272,9 +290,15 @@ type Feeds = HashMap<i64, (Arc<str>, u8)>;
 
 async fn read_feeds(client: &Client) -> Result<Feeds, WorkerError> {
     let mut feeds = HashMap::new();
-    for row in client.query("SELECT id, name, trust FROM indicator_feed", &[]).await? {
+    for row in client
+        .query("SELECT id, name, trust FROM indicator_feed", &[])
+        .await?
+    {
         let name: &str = row.try_get("name")?;
-        feeds.insert(row.try_get("id")?, (Arc::from(name), percent(row.try_get("trust")?)));
+        feeds.insert(
+            row.try_get("id")?,
+            (Arc::from(name), percent(row.try_get("trust")?)),
+        );
     }
     Ok(feeds)
 }

@@ -31,10 +31,19 @@ impl Measured {
     pub fn new(entry: RawEntry) -> Self {
         let meta = Meta::parse(&entry.meta).ok();
         let by_id = i64::try_from(entry.id.ms / MS_PER_DAY).unwrap_or(i64::MAX);
-        let day = meta.as_ref().map_or(by_id, |meta| meta.received_at.div_euclid(NS_PER_DAY));
+        let day = meta
+            .as_ref()
+            .map_or(by_id, |meta| meta.received_at.div_euclid(NS_PER_DAY));
         let rows = meta.as_ref().map_or(0, |meta| meta.accepted as usize);
-        let bytes = meta.map_or(entry.body.len(), |meta| inflated(meta.encoding(), &entry.body));
-        Measured { rows, bytes: bytes + entry.meta.len(), day, entry }
+        let bytes = meta.map_or(entry.body.len(), |meta| {
+            inflated(meta.encoding(), &entry.body)
+        });
+        Measured {
+            rows,
+            bytes: bytes + entry.meta.len(),
+            day,
+            entry,
+        }
     }
 }
 
@@ -47,7 +56,8 @@ fn inflated(encoding: Encoding, body: &[u8]) -> usize {
         Encoding::Gzip => word(body.last_chunk()),
         Encoding::Zstd => None,
     };
-    size.unwrap_or(body.len() * INFLATES_TIMES).clamp(body.len().min(INFLATED_BYTES_MAX), INFLATED_BYTES_MAX)
+    size.unwrap_or(body.len() * INFLATES_TIMES)
+        .clamp(body.len().min(INFLATED_BYTES_MAX), INFLATED_BYTES_MAX)
 }
 
 /// When a batch is full.
@@ -70,7 +80,12 @@ impl Full {
     /// With the given rows and age, and the pipeline's own limits.
     #[must_use]
     pub const fn new(rows: usize, age_ms: u64) -> Self {
-        Full { rows, bytes: BATCH_BYTES_MAX, entries: ENTRIES_MAX, age_ms }
+        Full {
+            rows,
+            bytes: BATCH_BYTES_MAX,
+            entries: ENTRIES_MAX,
+            age_ms,
+        }
     }
 }
 
@@ -120,7 +135,10 @@ impl Range {
         if self.rows >= full.rows || self.bytes >= full.bytes {
             return Some(0);
         }
-        Some(full.age_ms.saturating_sub(now_ms.saturating_sub(self.since_ms)))
+        Some(
+            full.age_ms
+                .saturating_sub(now_ms.saturating_sub(self.since_ms)),
+        )
     }
 }
 
@@ -132,11 +150,25 @@ mod tests {
     use millrace_shared::wire::BodyFormat;
     use proptest::prelude::*;
 
-    const FULL: Full = Full { rows: 100, bytes: 1000, entries: 10, age_ms: 500 };
+    const FULL: Full = Full {
+        rows: 100,
+        bytes: 1000,
+        entries: 10,
+        age_ms: 500,
+    };
 
     fn measured(ms: u64, rows: usize, bytes: usize, day: i64) -> Measured {
-        let entry = RawEntry { id: StreamId { ms, seq: 0 }, meta: Bytes::new(), body: Bytes::new() };
-        Measured { entry, rows, bytes, day }
+        let entry = RawEntry {
+            id: StreamId { ms, seq: 0 },
+            meta: Bytes::new(),
+            body: Bytes::new(),
+        };
+        Measured {
+            entry,
+            rows,
+            bytes,
+            day,
+        }
     }
 
     #[test]
@@ -176,7 +208,10 @@ mod tests {
         meta.accepted = 3;
         let body = millrace_shared::inflate::pack(&[b'a'; 4000]);
         let entry = |meta: &str| RawEntry {
-            id: StreamId { ms: MS_PER_DAY * 20_001, seq: 0 },
+            id: StreamId {
+                ms: MS_PER_DAY * 20_001,
+                seq: 0,
+            },
             meta: Bytes::copy_from_slice(meta.as_bytes()),
             body: Bytes::copy_from_slice(&body),
         };

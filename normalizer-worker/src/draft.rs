@@ -42,20 +42,33 @@ impl Draft {
     fn new(entries: Arc<Vec<RawEntry>>, parked: Vec<Parked>, mut output: Output) -> Self {
         let take = |target: &mut TargetRows| Bytes::from(std::mem::take(&mut target.body));
         let bodies = output.targets.iter_mut().map(take).collect();
-        Draft { entries, parked, output, bodies }
+        Draft {
+            entries,
+            parked,
+            output,
+            bodies,
+        }
     }
 
     /// The rows for a table, ready to be posted.
     #[must_use]
     pub fn rows(&self, table: Table) -> Option<Rows> {
         let (target, body) = self.target(table)?;
-        Some(Rows { table, rows: u64::from(target.rows), body: body.clone() })
+        Some(Rows {
+            table,
+            rows: u64::from(target.rows),
+            body: body.clone(),
+        })
     }
 
     /// The rows for a table, with where those of each entry end.
     #[must_use]
     pub fn target(&self, table: Table) -> Option<(&TargetRows, &Bytes)> {
-        let at = self.output.targets.iter().position(|target| target.table == table)?;
+        let at = self
+            .output
+            .targets
+            .iter()
+            .position(|target| target.table == table)?;
         Some((self.output.targets.get(at)?, self.bodies.get(at)?))
     }
 }
@@ -83,8 +96,15 @@ pub async fn make(
     let bad = search.found();
     tracing::error!(shard = %order.shard, entries = bad.len(), "the worker broke down on entries, parking them");
     let detail = "the worker broke down on this entry";
-    let rest = set_aside(&entries, &bad, &mut parked, (DeadReason::Undecodable, detail));
-    let output = run(order, Arc::clone(&rest)).await.ok_or(WorkerError::Transform)?;
+    let rest = set_aside(
+        &entries,
+        &bad,
+        &mut parked,
+        (DeadReason::Undecodable, detail),
+    );
+    let output = run(order, Arc::clone(&rest))
+        .await
+        .ok_or(WorkerError::Transform)?;
     Ok(Draft::new(rest, parked, output))
 }
 
@@ -99,7 +119,11 @@ pub fn set_aside(
     let mut rest = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
         if bad.contains(&at) {
-            parked.push(Parked { entry: entry.clone(), reason, detail: detail.to_owned() });
+            parked.push(Parked {
+                entry: entry.clone(),
+                reason,
+                detail: detail.to_owned(),
+            });
         } else {
             rest.push(entry.clone());
         }
@@ -111,9 +135,22 @@ pub fn set_aside(
 async fn run(order: &Order, entries: Arc<Vec<RawEntry>>) -> Option<Output> {
     let order = order.clone();
     let work = move || {
-        let Order { shard, ledger, attempt, snapshot } = &order;
+        let Order {
+            shard,
+            ledger,
+            attempt,
+            snapshot,
+        } = &order;
         let control = &snapshot.control;
-        transform(&Task { shard: *shard, ledger: *ledger, attempt: *attempt, control }, &entries)
+        transform(
+            &Task {
+                shard: *shard,
+                ledger: *ledger,
+                attempt: *attempt,
+                control,
+            },
+            &entries,
+        )
     };
     tokio::task::spawn_blocking(work).await.ok()
 }

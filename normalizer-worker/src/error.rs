@@ -19,17 +19,12 @@ pub enum WorkerError {
     /// ClickHouse is not available, or its answer leaves open whether rows were written.
     #[error("clickhouse: {0}")]
     Store(String),
-    /// ClickHouse refuses rows for what is in them.
-    #[error("clickhouse refused rows with code {code}: {message}")]
-    RefusedRows {
-        /// ClickHouse's error code.
-        code: i32,
-        /// Its message, shortened.
-        message: String,
-    },
+    /// ClickHouse refuses rows for what is in them. Its message is left out: it quotes rows.
+    #[error("clickhouse refused rows with code {0}")]
+    RefusedRows(u32),
     /// ClickHouse refuses every entry of a batch: that is no poison but a fault of the schema.
     #[error("clickhouse refuses every entry of a batch with code {0}")]
-    RefusesAll(i32),
+    RefusesAll(u32),
     /// Another worker owns the shard.
     #[error("shard {0} is owned by another worker")]
     Fenced(ShardId),
@@ -96,7 +91,7 @@ impl WorkerError {
             | WorkerError::Postgres(_)
             | WorkerError::Pool(_)
             | WorkerError::Store(_)
-            | WorkerError::RefusedRows { .. }
+            | WorkerError::RefusedRows(_)
             | WorkerError::RefusesAll(_)
             | WorkerError::LeaseEnds(_)
             | WorkerError::Ledger(_)
@@ -114,14 +109,14 @@ impl WorkerError {
         match self {
             WorkerError::Redis(_) => "redis",
             WorkerError::Postgres(_) | WorkerError::Pool(_) => "postgres",
-            WorkerError::Store(_) | WorkerError::RefusedRows { .. } | WorkerError::RefusesAll(_) => {
+            WorkerError::Store(_) | WorkerError::RefusedRows(_) | WorkerError::RefusesAll(_) => {
                 "clickhouse"
             }
             WorkerError::Fenced(_) | WorkerError::LeaseEnds(_) => "lease",
             WorkerError::Ledger(_) | WorkerError::EntriesChanged { .. } => "ledger",
-            WorkerError::Control(_) | WorkerError::Settings(_) | WorkerError::IndicatorFile { .. } => {
-                "control"
-            }
+            WorkerError::Control(_)
+            | WorkerError::Settings(_)
+            | WorkerError::IndicatorFile { .. } => "control",
             WorkerError::Transform => "transform",
             WorkerError::Stopping => "stopping",
         }

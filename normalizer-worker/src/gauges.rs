@@ -27,7 +27,10 @@ const SIDES: [&str; 3] = ["stored", "rejected", "dead_lettered"];
 /// # Errors
 /// When a store is not available; gauges then keep their values.
 pub async fn look(plant: &Plant, held: &[Fence], shards: i16) -> Result<(), WorkerError> {
-    metrics::BUDGET_FREE.set(&[], float(i64::try_from(plant.budget.free()).unwrap_or(i64::MAX)));
+    metrics::BUDGET_FREE.set(
+        &[],
+        float(i64::try_from(plant.budget.free()).unwrap_or(i64::MAX)),
+    );
     streams(plant, held).await?;
     ledger_states(plant).await?;
     outbox(plant).await?;
@@ -45,7 +48,9 @@ async fn streams(plant: &Plant, held: &[Fence]) -> Result<(), WorkerError> {
     let client = plant.desk.pool.get().await?;
     for fence in held {
         // A shard lost a moment ago is somebody else's to show.
-        let Ok(position) = ledger::position(&client, *fence).await else { continue };
+        let Ok(position) = ledger::position(&client, *fence).await else {
+            continue;
+        };
         let mut reader = Reader::shared(&plant.redis, fence.shard);
         let (length, next) = reader.backlog(position.cursor).await?;
         let prepared = ledger::prepared(&client, *fence).await?;
@@ -64,7 +69,9 @@ async fn streams(plant: &Plant, held: &[Fence]) -> Result<(), WorkerError> {
 }
 
 fn age_ms(id: StreamId, now_ms: i64) -> i64 {
-    now_ms.saturating_sub(i64::try_from(id.ms).unwrap_or(i64::MAX)).max(0)
+    now_ms
+        .saturating_sub(i64::try_from(id.ms).unwrap_or(i64::MAX))
+        .max(0)
 }
 
 async fn ledger_states(plant: &Plant) -> Result<(), WorkerError> {
@@ -101,7 +108,9 @@ async fn books(plant: &Plant, shards: i16) -> Result<(), WorkerError> {
     let sql = "SELECT signal, sum(stored)::int8, sum(rejected)::int8, sum(dead_lettered)::int8 \
                  FROM usage_day GROUP BY signal";
     for row in plant.desk.pool.get().await?.query(sql, &[]).await? {
-        let Some(signal) = Signal::from_name(row.try_get(0)?) else { continue };
+        let Some(signal) = Signal::from_name(row.try_get(0)?) else {
+            continue;
+        };
         for (place, side) in SIDES.into_iter().enumerate() {
             let events: i64 = row.try_get(place + 1)?;
             metrics::BALANCE.set(&[signal.as_str(), side], float(events));
@@ -121,5 +130,9 @@ async fn received_by(plant: &Plant, shard: ShardId) -> Result<i64, WorkerError> 
     let mut command = redis::cmd("HGETALL");
     command.arg(shard.received());
     let counts: HashMap<String, i64> = command.query_async(&mut plant.redis.clone()).await?;
-    Ok(counts.iter().filter(|(name, _)| name.ends_with(":events")).map(|(_, count)| count).sum())
+    Ok(counts
+        .iter()
+        .filter(|(name, _)| name.ends_with(":events"))
+        .map(|(_, count)| count)
+        .sum())
 }

@@ -18,7 +18,10 @@ pub fn readiness(plant: Arc<OnceLock<Arc<Plant>>>) -> Readiness {
         Box::pin(async move {
             match plant {
                 Some(plant) => ask(&plant).await,
-                None => vec![Check { name: "start", problem: Some("still starting".to_owned()) }],
+                None => vec![Check {
+                    name: "start",
+                    problem: Some("still starting".to_owned()),
+                }],
             }
         })
     })
@@ -27,10 +30,15 @@ pub fn readiness(plant: Arc<OnceLock<Arc<Plant>>>) -> Readiness {
 async fn ask(plant: &Plant) -> Vec<Check> {
     let redis = async {
         let mut connection = plant.redis.clone();
-        redis::cmd("PING").query_async::<()>(&mut connection).await.map_err(|error| error.to_string())
+        redis::cmd("PING")
+            .query_async::<()>(&mut connection)
+            .await
+            .map_err(|error| error.to_string())
     };
     let postgres = async {
-        millrace_runtime::pg::ping(&plant.desk.pool).await.map_err(|error| error.to_string())
+        millrace_runtime::pg::ping(&plant.desk.pool)
+            .await
+            .map_err(|error| error.to_string())
     };
     let clickhouse = async { plant.store.ping().await.map_err(|error| error.to_string()) };
     let (redis, postgres, clickhouse) =
@@ -43,5 +51,7 @@ async fn ask(plant: &Plant) -> Vec<Check> {
 }
 
 async fn timely(answer: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+    timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }

@@ -45,12 +45,16 @@ const REMOVALS: [(&str, &str); 3] = [
 /// When PostgreSQL is not available.
 pub async fn round(pool: &Pool) -> Result<(), WorkerError> {
     let client = pool.get().await?;
-    let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?;
+    let row = client
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .await?;
     if !row.try_get::<_, bool>(0)? {
         return Ok(());
     }
     let done = clean(&client).await;
-    client.query_one("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    client
+        .query_one("SELECT pg_advisory_unlock($1)", &[&LOCK])
+        .await?;
     done
 }
 
@@ -63,7 +67,12 @@ async fn clean(client: &Client) -> Result<(), WorkerError> {
         };
         metrics::HOUSEKEEPING.add(&[what], removed);
     }
-    client.execute("DELETE FROM worker WHERE seen_until < now() - interval '1 hour'", &[]).await?;
+    client
+        .execute(
+            "DELETE FROM worker WHERE seen_until < now() - interval '1 hour'",
+            &[],
+        )
+        .await?;
     drop_old_samples(client).await
 }
 

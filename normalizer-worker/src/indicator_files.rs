@@ -39,7 +39,10 @@ impl Watch {
     /// Of a directory.
     #[must_use]
     pub const fn new(directory: PathBuf) -> Self {
-        Watch { directory, seen: Vec::new() }
+        Watch {
+            directory,
+            seen: Vec::new(),
+        }
     }
 
     /// Loads the files if the directory looks different than at the last look.
@@ -63,7 +66,9 @@ fn list(directory: &Path) -> Result<Vec<Shown>, WorkerError> {
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
-        let known = path.extension().is_some_and(|ext| ext == "csv" || ext == "txt");
+        let known = path
+            .extension()
+            .is_some_and(|ext| ext == "csv" || ext == "txt");
         let about = entry.metadata().map_err(failed)?;
         if known && about.is_file() {
             files.push((path, about.len(), about.modified().ok()));
@@ -74,11 +79,16 @@ fn list(directory: &Path) -> Result<Vec<Shown>, WorkerError> {
 }
 
 fn unreadable(path: &Path, problem: &str) -> WorkerError {
-    WorkerError::IndicatorFile { file: name_of(path), problem: problem.to_owned() }
+    WorkerError::IndicatorFile {
+        file: name_of(path),
+        problem: problem.to_owned(),
+    }
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Brings all files of the directory into the control table, and closes what came from files that
@@ -91,7 +101,9 @@ pub async fn load(pool: &Pool, directory: &Path) -> Result<(), WorkerError> {
     for (path, _, _) in list(directory)? {
         let name = name_of(&path);
         let read = tokio::task::spawn_blocking(move || read_file(&path));
-        let file = read.await.map_err(|_| WorkerError::Control("reading was cut off".to_owned()))??;
+        let file = read
+            .await
+            .map_err(|_| WorkerError::Control("reading was cut off".to_owned()))??;
         store(pool, &name, file).await?;
         present.push(format!("{SOURCE}{name}"));
     }
@@ -111,13 +123,20 @@ fn read_file(path: &Path) -> Result<File, WorkerError> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
     let text = String::from_utf8_lossy(&bytes);
     let name = name_of(path);
-    let feed = Arc::new(Feed { name: name.clone(), trust: TRUST });
+    let feed = Arc::new(Feed {
+        name: name.clone(),
+        trust: TRUST,
+    });
     let parsed = match path.extension().and_then(|ext| ext.to_str()) {
         Some("csv") => parse::csv(&text, &feed),
         Some(_) | None => parse::plain(&text, &feed),
     };
     for error in parsed.errors.iter().take(ERRORS_LOGGED) {
-        tracing::warn!(file = name, line = error.line, "a line of an indicator file cannot be used");
+        tracing::warn!(
+            file = name,
+            line = error.line,
+            "a line of an indicator file cannot be used"
+        );
     }
     tracing::info!(
         file = name,
@@ -146,12 +165,15 @@ fn row(one: &Indicator) -> Value {
 async fn store(pool: &Pool, name: &str, file: File) -> Result<(), WorkerError> {
     let mut client = pool.get().await?;
     let tx = client.transaction().await?;
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK]).await?;
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK])
+        .await?;
     let sql = "INSERT INTO indicator_feed (name, trust, source) VALUES ($1, $2, $3) \
                ON CONFLICT (org_id, name) DO UPDATE SET source = excluded.source \
                RETURNING id, sha256";
     let source = format!("{SOURCE}{name}");
-    let feed = tx.query_one(sql, &[&name, &i16::from(TRUST), &source]).await?;
+    let feed = tx
+        .query_one(sql, &[&name, &i16::from(TRUST), &source])
+        .await?;
     if feed.try_get::<_, &str>(1)? == file.sha256 {
         return Ok(());
     }
@@ -159,7 +181,12 @@ async fn store(pool: &Pool, name: &str, file: File) -> Result<(), WorkerError> {
     let (gone, new) = difference(&tx, id, file.indicators).await?;
     if !gone.is_empty() || !new.is_empty() {
         change(&tx, id, (&gone, &new)).await?;
-        tracing::info!(file = name, closed = gone.len(), added = new.len(), "indicators changed");
+        tracing::info!(
+            file = name,
+            closed = gone.len(),
+            added = new.len(),
+            "indicators changed"
+        );
     }
     let sql = "UPDATE indicator_feed SET sha256 = $2, loaded_at = now() WHERE id = $1";
     tx.execute(sql, &[&id, &file.sha256]).await?;
@@ -200,14 +227,16 @@ fn same(one: &Indicator, stored: &Row) -> Result<bool, WorkerError> {
     };
     // The table keeps microseconds.
     let micros = |at: Option<i64>| at.map(|at| i128::from(at) / 1_000);
-    Ok(stored.try_get::<_, i16>("confidence")? == i16::from(one.confidence)
-        && stored.try_get::<_, &str>("severity")? == one.severity.as_str()
-        && stored.try_get::<_, &str>("threat")? == one.threat
-        && stored.try_get::<_, Vec<String>>("tags")? == one.tags
-        && stored.try_get::<_, bool>("match_private")? == one.match_private
-        && time("first_seen")? == micros(one.first_seen)
-        && time("last_seen")? == micros(one.last_seen)
-        && time("expires_at")? == micros(one.expires_at))
+    Ok(
+        stored.try_get::<_, i16>("confidence")? == i16::from(one.confidence)
+            && stored.try_get::<_, &str>("severity")? == one.severity.as_str()
+            && stored.try_get::<_, &str>("threat")? == one.threat
+            && stored.try_get::<_, Vec<String>>("tags")? == one.tags
+            && stored.try_get::<_, bool>("match_private")? == one.match_private
+            && time("first_seen")? == micros(one.first_seen)
+            && time("last_seen")? == micros(one.last_seen)
+            && time("expires_at")? == micros(one.expires_at),
+    )
 }
 
 async fn change(
@@ -215,8 +244,10 @@ async fn change(
     feed: i64,
     (gone, new): (&[i64], &[Indicator]),
 ) -> Result<(), WorkerError> {
-    let revision: i64 =
-        tx.query_one("SELECT nextval('control_revision')", &[]).await?.try_get(0)?;
+    let revision: i64 = tx
+        .query_one("SELECT nextval('control_revision')", &[])
+        .await?
+        .try_get(0)?;
     let sql = "UPDATE indicator SET until_revision = $1 WHERE id = ANY($2)";
     for ids in gone.chunks(AT_ONCE) {
         tx.execute(sql, &[&revision, &ids]).await?;
@@ -251,10 +282,15 @@ async fn close_absent(pool: &Pool, present: &[String]) -> Result<(), WorkerError
         .collect::<Result<_, _>>()?;
     for feed in absent {
         let tx = client.transaction().await?;
-        tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK]).await?;
+        tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK])
+            .await?;
         let (gone, _) = difference(&tx, feed, Wanted::new()).await?;
         change(&tx, feed, (&gone, &[])).await?;
-        tx.execute("UPDATE indicator_feed SET sha256 = '' WHERE id = $1", &[&feed]).await?;
+        tx.execute(
+            "UPDATE indicator_feed SET sha256 = '' WHERE id = $1",
+            &[&feed],
+        )
+        .await?;
         tx.commit().await?;
         tracing::info!(feed, closed = gone.len(), "an indicator file is gone");
     }
@@ -269,16 +305,31 @@ mod tests {
     fn a_file_becomes_indicators_and_the_directory_shows_changes() {
         let directory = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&directory).unwrap();
-        std::fs::write(directory.join("bad.txt"), "# list\n198.51.100.7\nevil[.]example.com\nno value\n").unwrap();
-        std::fs::write(directory.join("feed.csv"), "type,value,confidence,severity\nipv4,203.0.113.9,90,high\n").unwrap();
+        std::fs::write(
+            directory.join("bad.txt"),
+            "# list\n198.51.100.7\nevil[.]example.com\nno value\n",
+        )
+        .unwrap();
+        std::fs::write(
+            directory.join("feed.csv"),
+            "type,value,confidence,severity\nipv4,203.0.113.9,90,high\n",
+        )
+        .unwrap();
         std::fs::write(directory.join("notes.md"), "x").unwrap();
-        let names: Vec<String> = list(&directory).unwrap().iter().map(|file| name_of(&file.0)).collect();
+        let names: Vec<String> = list(&directory)
+            .unwrap()
+            .iter()
+            .map(|file| name_of(&file.0))
+            .collect();
         assert_eq!(names, ["bad.txt", "feed.csv"]);
         let list_file = read_file(&directory.join("bad.txt")).unwrap();
         assert_eq!(list_file.indicators.len(), 2);
         let csv = read_file(&directory.join("feed.csv")).unwrap();
         let one = &csv.indicators[&("ipv4".to_owned(), "203.0.113.9".to_owned())];
-        assert_eq!((one.confidence, row(one)["severity"].as_str()), (90, Some("high")));
+        assert_eq!(
+            (one.confidence, row(one)["severity"].as_str()),
+            (90, Some("high"))
+        );
         assert_ne!(csv.sha256, list_file.sha256);
         std::fs::remove_dir_all(&directory).unwrap();
     }

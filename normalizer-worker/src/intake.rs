@@ -124,18 +124,30 @@ impl<'i> Intake<'i> {
 
     /// Takes entries over, with the memory they need.
     async fn take(&mut self, read: Vec<RawEntry>, reserved: Option<Held>) {
-        let Some(last) = read.last().map(|entry| entry.id) else { return };
-        let wire: usize = read.iter().map(|entry| entry.body.len() + entry.meta.len()).sum();
+        let Some(last) = read.last().map(|entry| entry.id) else {
+            return;
+        };
+        let wire: usize = read
+            .iter()
+            .map(|entry| entry.body.len() + entry.meta.len())
+            .sum();
         self.entry_bytes = (self.entry_bytes + wire / read.len()) / 2;
         let before: usize = self.waiting.len();
         self.waiting.extend(read.into_iter().map(Measured::new));
-        let inflated: usize = self.waiting.iter().skip(before).map(|entry| entry.bytes).sum();
+        let inflated: usize = self
+            .waiting
+            .iter()
+            .skip(before)
+            .map(|entry| entry.bytes)
+            .sum();
         let needed = inflated * MEMORY_FACTOR;
         let part = match reserved {
             Some(mut reserved) => {
                 // What goes beyond the reservation is taken if it is free, and else overdrawn by
                 // at most one read.
-                let more = self.budget.try_hold(needed.saturating_sub(reserved.bytes()));
+                let more = self
+                    .budget
+                    .try_hold(needed.saturating_sub(reserved.bytes()));
                 let mut part = reserved.part(needed);
                 if let (Some(part), Some(more)) = (part.as_mut(), more) {
                     part.add(more);
@@ -156,7 +168,11 @@ impl<'i> Intake<'i> {
         let mut all = self.held.take()?;
         let since = self.began + Duration::from_millis(range.since_ms);
         if self.waiting.is_empty() {
-            return Some(Cut { range, held: all, since });
+            return Some(Cut {
+                range,
+                held: all,
+                since,
+            });
         }
         let held = all.part(range.bytes * MEMORY_FACTOR)?;
         self.held = Some(all);

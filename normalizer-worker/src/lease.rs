@@ -36,7 +36,12 @@ impl Lease {
     #[must_use]
     pub fn new(fence: Fence, length: Duration, asked: Instant) -> Self {
         let ends = Mutex::new(asked + length);
-        Lease { fence, lost: CancellationToken::new(), length, ends }
+        Lease {
+            fence,
+            lost: CancellationToken::new(),
+            length,
+            ends,
+        }
     }
 
     fn renewed(&self, asked: Instant) {
@@ -48,7 +53,10 @@ impl Lease {
     /// Time for which writing may go on: the lease without its last part.
     #[must_use]
     pub fn left(&self) -> Duration {
-        let ends = self.ends.lock().map_or_else(|poisoned| *poisoned.into_inner(), |ends| *ends);
+        let ends = self
+            .ends
+            .lock()
+            .map_or_else(|poisoned| *poisoned.into_inner(), |ends| *ends);
         (ends - self.length / MARGIN_PART).saturating_duration_since(Instant::now())
     }
 
@@ -110,7 +118,12 @@ pub struct Leases {
 impl Leases {
     /// Of a worker of that name, which takes shards of these signals.
     #[must_use]
-    pub fn new(pool: Pool, name: &str, signals: &[Signal], (shards, length): (u32, Duration)) -> Self {
+    pub fn new(
+        pool: Pool,
+        name: &str,
+        signals: &[Signal],
+        (shards, length): (u32, Duration),
+    ) -> Self {
         Leases {
             pool,
             name: name.to_owned(),
@@ -127,16 +140,25 @@ impl Leases {
     /// # Errors
     /// When PostgreSQL is not available; leases then run out by themselves.
     pub async fn round(&mut self) -> Result<Changes, WorkerError> {
-        let mut changes = Changes { lost: self.renew().await?, ..Changes::default() };
+        let mut changes = Changes {
+            lost: self.renew().await?,
+            ..Changes::default()
+        };
         let workers = self.show_up().await?;
         for signal in self.signals.clone() {
             let share = share(self.shards, workers.get(&signal).copied().unwrap_or(1));
-            let mut held: Vec<ShardId> =
-                self.held.keys().copied().filter(|shard| shard.signal == signal).collect();
+            let mut held: Vec<ShardId> = self
+                .held
+                .keys()
+                .copied()
+                .filter(|shard| shard.signal == signal)
+                .collect();
             held.sort_unstable();
             changes.surplus.extend(held.iter().skip(share));
             for _ in held.len()..share {
-                let Some(lease) = self.take(signal).await? else { break };
+                let Some(lease) = self.take(signal).await? else {
+                    break;
+                };
                 changes.taken.push(lease);
             }
         }
@@ -150,14 +172,19 @@ impl Leases {
     /// # Errors
     /// When PostgreSQL is not available; the lease then runs out by itself.
     pub async fn release(&mut self, shard: ShardId) -> Result<(), WorkerError> {
-        let Some(lease) = self.held.remove(&shard) else { return Ok(()) };
+        let Some(lease) = self.held.remove(&shard) else {
+            return Ok(());
+        };
         self.count();
         let client = self.pool.get().await?;
         let sql = "UPDATE shard SET owner = '', lease_until = '-infinity' \
                     WHERE signal = $1 AND shard = $2 AND epoch = $3 AND owner = $4";
         let fence = lease.fence;
         client
-            .execute(sql, &[&fence.signal(), &fence.number(), &fence.epoch, &self.name])
+            .execute(
+                sql,
+                &[&fence.signal(), &fence.number(), &fence.epoch, &self.name],
+            )
             .await?;
         metrics::LEASE_CHANGES.add(&["released"], 1);
         Ok(())
@@ -169,13 +196,19 @@ impl Leases {
     /// When PostgreSQL is not available; the entry then runs out by itself.
     pub async fn leave(&self) -> Result<(), WorkerError> {
         let client = self.pool.get().await?;
-        client.execute("DELETE FROM worker WHERE name = $1", &[&self.name]).await?;
+        client
+            .execute("DELETE FROM worker WHERE name = $1", &[&self.name])
+            .await?;
         Ok(())
     }
 
     fn count(&self) {
         for signal in Signal::ALL {
-            let held = self.held.keys().filter(|shard| shard.signal == signal).count();
+            let held = self
+                .held
+                .keys()
+                .filter(|shard| shard.signal == signal)
+                .count();
             let held = u32::try_from(held).unwrap_or(u32::MAX);
             metrics::LEASES.set(&[signal.as_str()], f64::from(held));
         }
@@ -199,7 +232,10 @@ impl Leases {
         let statement = client.prepare_cached(sql).await?;
         let seconds = self.length.as_secs_f64();
         let rows = client
-            .query(&statement, &[&self.name, &seconds, &signals, &numbers, &epochs])
+            .query(
+                &statement,
+                &[&self.name, &seconds, &signals, &numbers, &epochs],
+            )
             .await?;
         let mut lost: Vec<ShardId> = fences.iter().map(|fence| fence.shard).collect();
         for row in rows {
@@ -226,7 +262,9 @@ impl Leases {
                    ON CONFLICT (name) DO UPDATE \
                    SET signals = excluded.signals, seen_until = excluded.seen_until";
         let signals: Vec<&str> = self.signals.iter().map(|signal| signal.as_str()).collect();
-        client.execute(sql, &[&self.name, &signals, &self.length.as_secs_f64()]).await?;
+        client
+            .execute(sql, &[&self.name, &signals, &self.length.as_secs_f64()])
+            .await?;
         let sql = "SELECT s, count(*) FROM worker, unnest(signals) AS s \
                     WHERE seen_until > clock_timestamp() GROUP BY s";
         let mut living = HashMap::new();
@@ -245,7 +283,8 @@ impl Leases {
         let asked = Instant::now();
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
-        tx.batch_execute(&format!("SET LOCAL lock_timeout = {TAKE_LOCK_MS}")).await?;
+        tx.batch_execute(&format!("SET LOCAL lock_timeout = {TAKE_LOCK_MS}"))
+            .await?;
         let sql = "UPDATE shard SET epoch = epoch + 1, owner = $2, \
                           lease_until = clock_timestamp() + make_interval(secs => $3) \
                     WHERE signal = $1 AND shard = ( \
@@ -262,15 +301,28 @@ impl Leases {
             .collect();
         let seconds = self.length.as_secs_f64();
         let row = tx
-            .query_opt(sql, &[&signal.as_str(), &self.name, &seconds, &self.first_round, &ours])
+            .query_opt(
+                sql,
+                &[
+                    &signal.as_str(),
+                    &self.name,
+                    &seconds,
+                    &self.first_round,
+                    &ours,
+                ],
+            )
             .await?;
         let Some(row) = row else { return Ok(None) };
         let shard = shard_id(signal.as_str(), row.try_get(0)?)?;
-        let fence = Fence { shard, epoch: row.try_get(1)? };
+        let fence = Fence {
+            shard,
+            epoch: row.try_get(1)?,
+        };
         // Whatever its former owner is about to commit is refused from here on.
         let sql = "UPDATE batch SET epoch = $3 WHERE signal = $1 AND shard = $2 \
                       AND state IN ('PREPARED', 'COMMITTED')";
-        tx.execute(sql, &[&fence.signal(), &fence.number(), &fence.epoch]).await?;
+        tx.execute(sql, &[&fence.signal(), &fence.number(), &fence.epoch])
+            .await?;
         tx.commit().await?;
         let lease = Arc::new(Lease::new(fence, self.length, asked));
         self.held.insert(shard, Arc::clone(&lease));
@@ -308,7 +360,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_begun_in_the_last_part_of_a_lease() {
-        let shard = ShardId { signal: Signal::Logs, shard: 0 };
+        let shard = ShardId {
+            signal: Signal::Logs,
+            shard: 0,
+        };
         let length = Duration::from_secs(15);
         let lease = Lease::new(Fence { shard, epoch: 1 }, length, Instant::now());
         assert!(lease.check().is_ok());

@@ -106,7 +106,9 @@ impl Batch {
             last: stream_id(row, "last_ms", "last_seq")?,
             entries: row.try_get("entries")?,
             events: row.try_get("events")?,
-            digest: digest.try_into().map_err(|_| WorkerError::Ledger("digest is not 32 bytes"))?,
+            digest: digest
+                .try_into()
+                .map_err(|_| WorkerError::Ledger("digest is not 32 bytes"))?,
             targets: serde_json::from_value(row.try_get("targets")?)
                 .map_err(|_| WorkerError::Ledger("targets are not rows per table"))?,
             revision: row.try_get("revision")?,
@@ -139,7 +141,10 @@ pub(crate) fn stream_id(row: &Row, ms: &str, seq: &str) -> Result<StreamId, Work
         let value: i64 = row.try_get(name)?;
         u64::try_from(value).map_err(|_| WorkerError::Ledger("a stream id is negative"))
     };
-    Ok(StreamId { ms: part(ms)?, seq: part(seq)? })
+    Ok(StreamId {
+        ms: part(ms)?,
+        seq: part(seq)?,
+    })
 }
 
 /// A stream id in the columns of the ledger.
@@ -166,7 +171,9 @@ pub async fn create_shards(client: &Client, shards: i16) -> Result<(), WorkerErr
 /// # Errors
 /// When PostgreSQL is not available or the installation was never set up.
 pub async fn shards_per_signal(client: &Client) -> Result<i16, WorkerError> {
-    let row = client.query_one("SELECT shards FROM installation", &[]).await?;
+    let row = client
+        .query_one("SELECT shards FROM installation", &[])
+        .await?;
     Ok(row.try_get(0)?)
 }
 
@@ -179,7 +186,10 @@ pub async fn position(client: &Client, fence: Fence) -> Result<Position, WorkerE
                WHERE signal = $1 AND shard = $2 AND epoch = $3";
     let statement = client.prepare_cached(sql).await?;
     let row = client
-        .query_opt(&statement, &[&fence.signal(), &fence.number(), &fence.epoch])
+        .query_opt(
+            &statement,
+            &[&fence.signal(), &fence.number(), &fence.epoch],
+        )
         .await?
         .ok_or(WorkerError::Fenced(fence.shard))?;
     Ok(Position {
@@ -245,7 +255,9 @@ pub async fn prepared(client: &Client, fence: Fence) -> Result<Vec<Batch>, Worke
           WHERE signal = $1 AND shard = $2 AND state = 'PREPARED' ORDER BY seq"
     );
     let statement = client.prepare_cached(&sql).await?;
-    let rows = client.query(&statement, &[&fence.signal(), &fence.number()]).await?;
+    let rows = client
+        .query(&statement, &[&fence.signal(), &fence.number()])
+        .await?;
     rows.iter().map(Batch::read).collect()
 }
 
@@ -259,7 +271,10 @@ pub async fn next_attempt(client: &Client, fence: Fence, seq: i64) -> Result<i32
                   AND state IN ('PREPARED', 'COMMITTED') RETURNING attempt";
     let statement = client.prepare_cached(sql).await?;
     let row = client
-        .query_opt(&statement, &[&fence.signal(), &fence.number(), &fence.epoch, &seq])
+        .query_opt(
+            &statement,
+            &[&fence.signal(), &fence.number(), &fence.epoch, &seq],
+        )
         .await?
         .ok_or(WorkerError::Fenced(fence.shard))?;
     Ok(row.try_get(0)?)
@@ -280,8 +295,13 @@ pub async fn commit(
                 WHERE signal = $1 AND shard = $2 AND epoch = $3 AND seq = $4 AND state = 'PREPARED'";
     let statement = tx.prepare_cached(sql).await?;
     let targets = serde_json::json!(targets);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&fence.signal(), &fence.number(), &fence.epoch, &seq, &targets];
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [
+        &fence.signal(),
+        &fence.number(),
+        &fence.epoch,
+        &seq,
+        &targets,
+    ];
     one(tx.execute(&statement, &parameters).await?, fence)
 }
 
@@ -298,8 +318,13 @@ pub async fn correct_targets(
     let sql = "UPDATE batch SET targets = $5 \
                 WHERE signal = $1 AND shard = $2 AND epoch = $3 AND seq = $4";
     let targets = serde_json::json!(targets);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&fence.signal(), &fence.number(), &fence.epoch, &seq, &targets];
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [
+        &fence.signal(),
+        &fence.number(),
+        &fence.epoch,
+        &seq,
+        &targets,
+    ];
     one(tx.execute(sql, &parameters).await?, fence)
 }
 
@@ -333,7 +358,9 @@ pub async fn due_for_audit(
           ORDER BY seq LIMIT {AUDITED_AT_ONCE}"
     );
     let statement = client.prepare_cached(&sql).await?;
-    let rows = client.query(&statement, &[&fence.signal(), &fence.number(), &delay_s]).await?;
+    let rows = client
+        .query(&statement, &[&fence.signal(), &fence.number(), &delay_s])
+        .await?;
     rows.iter().map(Batch::read).collect()
 }
 
@@ -350,7 +377,10 @@ pub async fn audited(client: &Client, fence: Fence, seqs: &[i64]) -> Result<(), 
                   AND state = 'COMMITTED'";
     let statement = client.prepare_cached(sql).await?;
     client
-        .execute(&statement, &[&fence.signal(), &fence.number(), &fence.epoch, &seqs])
+        .execute(
+            &statement,
+            &[&fence.signal(), &fence.number(), &fence.epoch, &seqs],
+        )
         .await?;
     Ok(())
 }
@@ -367,14 +397,21 @@ pub async fn keep_from(client: &Client, fence: Fence) -> Result<StreamId, Worker
     // The position is read first: a batch prepared in between only lies further on.
     let end = position(client, fence).await?.cursor.next();
     let statement = client.prepare_cached(sql).await?;
-    match client.query_opt(&statement, &[&fence.signal(), &fence.number()]).await? {
+    match client
+        .query_opt(&statement, &[&fence.signal(), &fence.number()])
+        .await?
+    {
         Some(row) => Ok(stream_id(&row, "first_ms", "first_seq")?.min(end)),
         None => Ok(end),
     }
 }
 
 fn one(changed: u64, fence: Fence) -> Result<(), WorkerError> {
-    if changed == 1 { Ok(()) } else { Err(WorkerError::Fenced(fence.shard)) }
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(WorkerError::Fenced(fence.shard))
+    }
 }
 
 #[cfg(test)]
@@ -384,7 +421,11 @@ mod tests {
 
     fn entry(ms: u64, meta: &'static str, body: &'static str) -> RawEntry {
         let id = StreamId { ms, seq: 1 };
-        RawEntry { id, meta: Bytes::from_static(meta.as_bytes()), body: Bytes::from_static(body.as_bytes()) }
+        RawEntry {
+            id,
+            meta: Bytes::from_static(meta.as_bytes()),
+            body: Bytes::from_static(body.as_bytes()),
+        }
     }
 
     #[test]

@@ -90,8 +90,10 @@ pub fn serve(boot: Boot) -> anyhow::Result<()> {
         config,
         threads,
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let ready = Arc::new(OnceLock::new());

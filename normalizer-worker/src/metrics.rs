@@ -9,8 +9,11 @@ pub static STAGE_SECONDS: Histogram = Histogram::new(
     &["signal", "stage"],
 );
 /// Rows of batches.
-pub static BATCH_ROWS: Histogram =
-    Histogram::new("millrace_worker_batch_rows", "Rows and samples of a batch.", &["signal"]);
+pub static BATCH_ROWS: Histogram = Histogram::new(
+    "millrace_worker_batch_rows",
+    "Rows and samples of a batch.",
+    &["signal"],
+);
 /// Inflated bytes of batches.
 pub static BATCH_BYTES: Histogram = Histogram::new(
     "millrace_worker_batch_bytes",
@@ -18,8 +21,11 @@ pub static BATCH_BYTES: Histogram = Histogram::new(
     &["signal"],
 );
 /// Entries read.
-pub static ENTRIES: Counter =
-    Counter::new("millrace_worker_entries_total", "Stream entries cut into batches.", &["signal"]);
+pub static ENTRIES: Counter = Counter::new(
+    "millrace_worker_entries_total",
+    "Stream entries cut into batches.",
+    &["signal"],
+);
 /// Events committed.
 pub static EVENTS: Counter = Counter::new(
     "millrace_worker_events_total",
@@ -27,8 +33,11 @@ pub static EVENTS: Counter = Counter::new(
     &["signal", "outcome"],
 );
 /// Rows written.
-pub static ROWS: Counter =
-    Counter::new("millrace_worker_rows_total", "Rows committed, by table.", &["table"]);
+pub static ROWS: Counter = Counter::new(
+    "millrace_worker_rows_total",
+    "Rows committed, by table.",
+    &["table"],
+);
 /// Row bytes written.
 pub static ROW_BYTES: Counter = Counter::new(
     "millrace_worker_row_bytes_total",
@@ -60,8 +69,11 @@ pub static RESTARTS: Counter = Counter::new(
     &["part"],
 );
 /// Shards held.
-pub static LEASES: Gauge =
-    Gauge::new("millrace_worker_leases", "Shards this worker holds, by signal.", &["signal"]);
+pub static LEASES: Gauge = Gauge::new(
+    "millrace_worker_leases",
+    "Shards this worker holds, by signal.",
+    &["signal"],
+);
 /// How leases change.
 pub static LEASE_CHANGES: Counter = Counter::new(
     "millrace_worker_lease_changes_total",
@@ -123,8 +135,11 @@ pub static SERIES_LIMIT: Counter = Counter::new(
     &[],
 );
 /// Revision in use.
-pub static CONTROL_REVISION: Gauge =
-    Gauge::new("millrace_control_revision", "Control revision new batches are made with.", &[]);
+pub static CONTROL_REVISION: Gauge = Gauge::new(
+    "millrace_control_revision",
+    "Control revision new batches are made with.",
+    &[],
+);
 /// Reload time.
 pub static CONTROL_RELOAD: Histogram = Histogram::new(
     "millrace_control_reload_seconds",
@@ -132,8 +147,11 @@ pub static CONTROL_RELOAD: Histogram = Histogram::new(
     &[],
 );
 /// Indicators in use.
-pub static INDICATORS: Gauge =
-    Gauge::new("millrace_indicators", "Indicators of compromise in use.", &[]);
+pub static INDICATORS: Gauge = Gauge::new(
+    "millrace_indicators",
+    "Indicators of compromise in use.",
+    &[],
+);
 /// Memory budget.
 pub static BUDGET_FREE: Gauge = Gauge::new(
     "millrace_worker_budget_free_bytes",

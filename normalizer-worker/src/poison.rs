@@ -1,8 +1,8 @@
 //! Finds the entries that cannot be stored, so that they can be parked and their neighbours go on.
 
 use crate::error::WorkerError;
-use crate::ledger::Batch;
 use crate::lease::Lease;
+use crate::ledger::Batch;
 use crate::store::{InsertName, Rows, Store};
 use crate::work::{EntryUsage, RawEntry, TargetRows};
 use crate::write::{self, Outcome};
@@ -51,7 +51,10 @@ impl Bisect {
     /// Among `count` of them.
     #[must_use]
     pub fn new(count: usize) -> Self {
-        let mut search = Bisect { todo: Vec::new(), bad: Vec::new() };
+        let mut search = Bisect {
+            todo: Vec::new(),
+            bad: Vec::new(),
+        };
         search.halve(0..count);
         search
     }
@@ -104,16 +107,20 @@ pub async fn refused_entries(
     while let Some(range) = search.ask() {
         let part = part(rows, body, range.clone());
         let token = batch.token(lease.fence.shard, rows.table);
-        let name = format!("{token}:part-{}.{}-{}", batch.attempt, range.start, range.end);
-        let name = InsertName { token: name.clone(), query_id: name };
+        let name = format!(
+            "{token}:part-{}.{}-{}",
+            batch.attempt, range.start, range.end
+        );
+        let name = InsertName {
+            token: name.clone(),
+            query_id: name,
+        };
         let good = part.rows == 0
             || match write::post(store, lease, &part, &name).await? {
                 Outcome::Written => true,
                 Outcome::InDoubt => return Err(WorkerError::Store("part in doubt".to_owned())),
-                Outcome::Refused(error) => {
-                    if let WorkerError::RefusedRows { code: said, .. } = error {
-                        code = said;
-                    }
+                Outcome::Refused(said) => {
+                    code = said;
                     false
                 }
             };
@@ -129,14 +136,21 @@ pub async fn refused_entries(
 /// The rows of some consecutive entries.
 fn part(target: &TargetRows, body: &Bytes, entries: Range<usize>) -> Rows {
     let end_of = |count: usize| {
-        count.checked_sub(1).and_then(|at| target.entry_ends.get(at)).map_or(0, |end| end.0)
+        count
+            .checked_sub(1)
+            .and_then(|at| target.entry_ends.get(at))
+            .map_or(0, |end| end.0)
     };
     let bytes = end_of(entries.start)..end_of(entries.end).min(body.len());
     let rows = target.entry_ends.get(entries).unwrap_or_default();
     Rows {
         table: target.table,
         rows: rows.iter().map(|(_, rows)| u64::from(*rows)).sum(),
-        body: if bytes.start <= bytes.end { body.slice(bytes) } else { Bytes::new() },
+        body: if bytes.start <= bytes.end {
+            body.slice(bytes)
+        } else {
+            Bytes::new()
+        },
     }
 }
 

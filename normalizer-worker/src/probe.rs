@@ -81,7 +81,11 @@ impl Pause {
     /// At that step.
     #[must_use]
     pub fn at(step: Step) -> Arc<Self> {
-        Arc::new(Pause { step, reached: Notify::new(), go_on: Notify::new() })
+        Arc::new(Pause {
+            step,
+            reached: Notify::new(),
+            go_on: Notify::new(),
+        })
     }
 
     /// Returns when somebody waits at the step.

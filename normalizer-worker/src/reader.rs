@@ -1,6 +1,11 @@
 //! Reads contiguous ranges of one shard's stream, and trims what is safely stored. Decides neither
 //! where a batch ends nor what is safe.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an answer of Redis has dozens of forms, of which each command has one or two"
+)]
+
 use crate::error::WorkerError;
 use crate::work::RawEntry;
 use bytes::Bytes;
@@ -31,13 +36,19 @@ impl Reader {
     /// # Errors
     /// When the address cannot be read.
     pub fn new(url: &str, shard: ShardId) -> Result<Self, WorkerError> {
-        Ok(Reader { key: shard.stream(), connection: open(url, RESPONSE_TIMEOUT)? })
+        Ok(Reader {
+            key: shard.stream(),
+            connection: open(url, RESPONSE_TIMEOUT)?,
+        })
     }
 
     /// Of a shard, over a connection that others use too: for short commands.
     #[must_use]
     pub fn shared(connection: &ConnectionManager, shard: ShardId) -> Self {
-        Reader { key: shard.stream(), connection: connection.clone() }
+        Reader {
+            key: shard.stream(),
+            connection: connection.clone(),
+        }
     }
 
     /// Up to `count` entries after `cursor`, in order; waits up to `block` for the first.
@@ -53,18 +64,24 @@ impl Reader {
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(count);
         if let Some(block) = block {
-            command.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(1).max(1));
+            command
+                .arg("BLOCK")
+                .arg(u64::try_from(block.as_millis()).unwrap_or(1).max(1));
         }
-        command.arg("STREAMS").arg(&self.key).arg(cursor.to_string());
+        command
+            .arg("STREAMS")
+            .arg(&self.key)
+            .arg(cursor.to_string());
         match command.query_async(&mut self.connection).await? {
             Value::Nil => Ok(Vec::new()),
             Value::Array(streams) => streams.into_iter().next().map_or(Ok(Vec::new()), |stream| {
                 let [_, list] = pair(stream)?;
                 entries(list)
             }),
-            Value::Map(streams) => {
-                streams.into_iter().next().map_or(Ok(Vec::new()), |(_, list)| entries(list))
-            }
+            Value::Map(streams) => streams
+                .into_iter()
+                .next()
+                .map_or(Ok(Vec::new()), |(_, list)| entries(list)),
             other => Err(unexpected(&other)),
         }
     }
@@ -81,11 +98,16 @@ impl Reader {
         let (mut all, mut from) = (Vec::new(), first);
         loop {
             let mut command = cmd("XRANGE");
-            command.arg(&self.key).arg(from.to_string()).arg(last.to_string());
+            command
+                .arg(&self.key)
+                .arg(from.to_string())
+                .arg(last.to_string());
             command.arg("COUNT").arg(RANGE_COUNT);
             let mut page = entries(command.query_async(&mut self.connection).await?)?;
             let full = page.len() == RANGE_COUNT;
-            let Some(end) = page.last().map(|entry| entry.id) else { return Ok(all) };
+            let Some(end) = page.last().map(|entry| entry.id) else {
+                return Ok(all);
+            };
             all.append(&mut page);
             from = end.next();
             if !full || end >= last {
@@ -100,7 +122,11 @@ impl Reader {
     /// When Redis does not answer as it should.
     pub async fn trim_before(&mut self, first: StreamId) -> Result<u64, WorkerError> {
         let mut command = cmd("XTRIM");
-        command.arg(&self.key).arg("MINID").arg("=").arg(first.to_string());
+        command
+            .arg(&self.key)
+            .arg("MINID")
+            .arg("=")
+            .arg(first.to_string());
         Ok(command.query_async(&mut self.connection).await?)
     }
 
@@ -112,12 +138,19 @@ impl Reader {
         let cursor = cursor.to_string();
         let mut set = cmd("XGROUP");
         set.arg("SETID").arg(&self.key).arg(GROUP).arg(&cursor);
-        let Err(error) = set.query_async::<()>(&mut self.connection).await else { return Ok(()) };
+        let Err(error) = set.query_async::<()>(&mut self.connection).await else {
+            return Ok(());
+        };
         if error.code() != Some("NOGROUP") && !no_such_key(&error) {
             return Err(error.into());
         }
         let mut create = cmd("XGROUP");
-        create.arg("CREATE").arg(&self.key).arg(GROUP).arg(&cursor).arg("MKSTREAM");
+        create
+            .arg("CREATE")
+            .arg(&self.key)
+            .arg(GROUP)
+            .arg(&cursor)
+            .arg("MKSTREAM");
         match create.query_async::<()>(&mut self.connection).await {
             Err(error) if error.code() != Some("BUSYGROUP") => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
@@ -132,7 +165,10 @@ impl Reader {
         &mut self,
         cursor: StreamId,
     ) -> Result<(u64, Option<StreamId>), WorkerError> {
-        let length: u64 = cmd("XLEN").arg(&self.key).query_async(&mut self.connection).await?;
+        let length: u64 = cmd("XLEN")
+            .arg(&self.key)
+            .query_async(&mut self.connection)
+            .await?;
         let next = self.after(cursor, 1, None).await?;
         Ok((length, next.first().map(|entry| entry.id)))
     }
@@ -140,16 +176,22 @@ impl Reader {
 
 /// `XGROUP SETID` on a stream that does not exist says so in words only.
 fn no_such_key(error: &RedisError) -> bool {
-    error.detail().is_some_and(|detail| detail.contains("requires the key to exist"))
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("requires the key to exist"))
 }
 
 /// The entries of an `XRANGE` answer; a deleted one is passed over.
 fn entries(value: Value) -> Result<Vec<RawEntry>, WorkerError> {
-    let Value::Array(list) = value else { return Err(unexpected(&value)) };
+    let Value::Array(list) = value else {
+        return Err(unexpected(&value));
+    };
     let mut all = Vec::with_capacity(list.len());
     for item in list {
         let [id, fields] = pair(item)?;
-        let id = text(&id).and_then(|id| id.parse().ok()).ok_or_else(|| unexpected(&id))?;
+        let id = text(&id)
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| unexpected(&id))?;
         if let Value::Array(fields) = fields {
             all.push(entry(id, fields));
         }
@@ -159,10 +201,16 @@ fn entries(value: Value) -> Result<Vec<RawEntry>, WorkerError> {
 
 /// An entry from its fields; a missing field is left empty, and the entry then is poison.
 fn entry(id: StreamId, fields: Vec<Value>) -> RawEntry {
-    let mut raw = RawEntry { id, meta: Bytes::new(), body: Bytes::new() };
+    let mut raw = RawEntry {
+        id,
+        meta: Bytes::new(),
+        body: Bytes::new(),
+    };
     let mut fields = fields.into_iter();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        let Value::BulkString(value) = value else { continue };
+        let Value::BulkString(value) = value else {
+            continue;
+        };
         match text(&name) {
             Some(META_FIELD) => raw.meta = Bytes::from(value),
             Some(BODY_FIELD) => raw.body = Bytes::from(value),
@@ -193,7 +241,11 @@ fn text(value: &Value) -> Option<&str> {
 fn unexpected(value: &Value) -> WorkerError {
     let form = std::mem::discriminant(value);
     let kind = ErrorKind::UnexpectedReturnType;
-    WorkerError::Redis(RedisError::from((kind, "unexpected form of answer", format!("{form:?}"))))
+    WorkerError::Redis(RedisError::from((
+        kind,
+        "unexpected form of answer",
+        format!("{form:?}"),
+    )))
 }
 
 #[cfg(test)]
@@ -209,10 +261,20 @@ mod tests {
         let answer = Value::Array(vec![
             Value::Array(vec![
                 bulk("5-1"),
-                Value::Array(vec![bulk("m"), bulk("{}"), bulk("x"), bulk("y"), bulk("b"), bulk("body")]),
+                Value::Array(vec![
+                    bulk("m"),
+                    bulk("{}"),
+                    bulk("x"),
+                    bulk("y"),
+                    bulk("b"),
+                    bulk("body"),
+                ]),
             ]),
             Value::Array(vec![bulk("5-2"), Value::Nil]),
-            Value::Array(vec![bulk("6-0"), Value::Array(vec![bulk("b"), bulk("only")])]),
+            Value::Array(vec![
+                bulk("6-0"),
+                Value::Array(vec![bulk("b"), bulk("only")]),
+            ]),
         ]);
         let read = entries(answer).unwrap();
         let shown: Vec<_> = read

@@ -64,9 +64,17 @@ pub(crate) async fn entries_of(
 /// A batch that cannot be made again must not stop those behind it.
 pub(crate) async fn give_up(shard: &Shard, batch: &Batch) -> Result<(), WorkerError> {
     metrics::ALARMS.add(&["entries_changed"], 1);
-    let error = WorkerError::EntriesChanged { shard: shard.id(), seq: batch.seq };
+    let error = WorkerError::EntriesChanged {
+        shard: shard.id(),
+        seq: batch.seq,
+    };
     tracing::error!(shard = %shard.id(), seq = batch.seq, %error, "parking the batch");
-    ledger::park(&shard.plant.desk.pool.get().await?, shard.lease.fence, batch.seq).await
+    ledger::park(
+        &shard.plant.desk.pool.get().await?,
+        shard.lease.fence,
+        batch.seq,
+    )
+    .await
 }
 
 /// Makes a batch again and brings its rows to exactly once, parking what the store refuses.
@@ -80,7 +88,9 @@ pub(crate) async fn settle(
 ) -> Result<Draft, WorkerError> {
     for _ in 0..POISON_ROUNDS {
         let draft = make_again(shard, batch, (entries, parked)).await?;
-        let Some(table) = Table::of(shard.id().signal) else { return Ok(draft) };
+        let Some(table) = Table::of(shard.id().signal) else {
+            return Ok(draft);
+        };
         let target = Target {
             store: &shard.plant.store,
             lease: &shard.lease,
@@ -90,10 +100,10 @@ pub(crate) async fn settle(
         };
         match target.settle().await {
             Ok(()) => return Ok(draft),
-            Err(WorkerError::RefusedRows { code, message }) => {
+            Err(WorkerError::RefusedRows(code)) => {
                 let found = find_refused(shard, batch, (&draft, table)).await?;
                 tracing::error!(shard = %shard.id(), seq = batch.seq, code, entries = found.len(), "parking entries that ClickHouse refuses");
-                let detail = format!("ClickHouse code {code}: {message}");
+                let detail = format!("ClickHouse refuses its rows with code {code}");
                 parked = draft.parked;
                 let why = (DeadReason::RefusedByStore, detail.as_str());
                 entries = draft::set_aside(&draft.entries, &found, &mut parked, why);
@@ -101,7 +111,9 @@ pub(crate) async fn settle(
             Err(error) => return Err(error),
         }
     }
-    Err(WorkerError::Store("the store refuses parts of a batch again and again".to_owned()))
+    Err(WorkerError::Store(
+        "the store refuses parts of a batch again and again".to_owned(),
+    ))
 }
 
 async fn make_again(
@@ -137,7 +149,9 @@ async fn find_refused(
     batch: &Batch,
     (draft, table): (&Draft, Table),
 ) -> Result<Vec<usize>, WorkerError> {
-    let Some(target) = draft.target(table) else { return Ok(Vec::new()) };
+    let Some(target) = draft.target(table) else {
+        return Ok(Vec::new());
+    };
     let (store, lease) = (&shard.plant.store, &*shard.lease);
     let found = poison::refused_entries((store, lease), batch, target).await;
     if let Err(WorkerError::RefusesAll(_)) = &found {

@@ -5,8 +5,8 @@
 
 use crate::backoff::Backoff;
 use crate::error::WorkerError;
-use crate::ledger::Batch;
 use crate::lease::Lease;
+use crate::ledger::Batch;
 use crate::metrics;
 use crate::store::{Counts, InsertName, Rows, Store};
 use crate::work::Table;
@@ -81,7 +81,9 @@ impl Target<'_> {
         let (mut token, mut claimed) = (self.token(), false);
         for round in 0..ROUNDS_MAX {
             self.wait_until_nothing_runs().await?;
-            let Some(counts) = self.count().await? else { return Ok(()) };
+            let Some(counts) = self.count().await? else {
+                return Ok(());
+            };
             let found = Found::judge(&counts, expected);
             metrics::RESOLVES.add(&[self.table.as_str(), found.label()], 1);
             match found {
@@ -98,14 +100,19 @@ impl Target<'_> {
             }
             let Some(rows) = &self.rows else { continue };
             let query_id = format!("{}:{}.{round}", self.token(), self.batch.attempt);
-            let name = InsertName { query_id, token: token.clone() };
+            let name = InsertName {
+                query_id,
+                token: token.clone(),
+            };
             claimed = match write::post(self.store, self.lease, rows, &name).await? {
                 Outcome::Written => true,
                 Outcome::InDoubt => false,
-                Outcome::Refused(error) => return Err(error),
+                Outcome::Refused(code) => return Err(WorkerError::RefusedRows(code)),
             };
         }
-        Err(WorkerError::Store("rows are in doubt after several rounds".to_owned()))
+        Err(WorkerError::Store(
+            "rows are in doubt after several rounds".to_owned(),
+        ))
     }
 
     fn token(&self) -> String {
@@ -144,7 +151,7 @@ impl Target<'_> {
 /// Waits out refusals that come before anything is written, while the lease holds.
 pub(crate) async fn pause(lease: &Lease, backoff: &mut Backoff) -> Result<(), WorkerError> {
     lease.check()?;
-    tokio::time::sleep(backoff.next()).await;
+    tokio::time::sleep(backoff.pause()).await;
     lease.check()
 }
 

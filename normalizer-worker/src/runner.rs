@@ -51,16 +51,31 @@ pub async fn run(
     ready: Arc<OnceLock<Arc<Plant>>>,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    let Some((plant, shards)) = start(&parts, &shutdown).await? else { return Ok(()) };
+    let Some((plant, shards)) = start(&parts, &shutdown).await? else {
+        return Ok(());
+    };
     let _ = ready.set(Arc::clone(&plant));
     let config = &parts.config;
     let count = u32::try_from(shards).unwrap_or(0);
-    let leases =
-        Leases::new(parts.pool.clone(), &config.name, &config.signals, (count, config.lease));
+    let leases = Leases::new(
+        parts.pool.clone(),
+        &config.name,
+        &config.signals,
+        (count, config.lease),
+    );
     let held = Arc::new(Mutex::new(Vec::new()));
-    let mut owner = Owner { plant: Arc::clone(&plant), leases, tasks: HashMap::new(), held: Arc::clone(&held) };
+    let mut owner = Owner {
+        plant: Arc::clone(&plant),
+        leases,
+        tasks: HashMap::new(),
+        held: Arc::clone(&held),
+    };
     let side = [
-        tokio::spawn(refresh_control(Arc::clone(&plant), config.indicators_dir.clone(), shutdown.clone())),
+        tokio::spawn(refresh_control(
+            Arc::clone(&plant),
+            config.indicators_dir.clone(),
+            shutdown.clone(),
+        )),
         tokio::spawn(show(Arc::clone(&plant), held, shards, shutdown.clone())),
         tokio::spawn(keep_house(parts.pool.clone(), shutdown.clone())),
     ];
@@ -86,7 +101,7 @@ async fn start(
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(backoff.next()) => {}
+            () = tokio::time::sleep(backoff.pause()) => {}
         }
     }
 }
@@ -156,7 +171,10 @@ impl Owner {
             self.work_on(lease);
         }
         for shard in changes.surplus {
-            let ended = self.tasks.get(&shard).is_none_or(|(_, _, task)| task.is_finished());
+            let ended = self
+                .tasks
+                .get(&shard)
+                .is_none_or(|(_, _, task)| task.is_finished());
             if ended {
                 self.tasks.remove(&shard);
                 if let Err(error) = self.leases.release(shard).await {
@@ -171,7 +189,10 @@ impl Owner {
         let shard_id = lease.fence.shard;
         let before = self.tasks.remove(&shard_id);
         let stop = CancellationToken::new();
-        let shard = Shard { plant: Arc::clone(&self.plant), lease: Arc::clone(&lease) };
+        let shard = Shard {
+            plant: Arc::clone(&self.plant),
+            lease: Arc::clone(&lease),
+        };
         let told = stop.clone();
         let task = tokio::spawn(async move {
             // What was done under the lease before must have ended first.
@@ -186,7 +207,10 @@ impl Owner {
 
     fn show_held(&self) {
         if let Ok(mut held) = self.held.lock() {
-            let ours = self.tasks.values().filter(|(lease, _, _)| !lease.lost.is_cancelled());
+            let ours = self
+                .tasks
+                .values()
+                .filter(|(lease, _, _)| !lease.lost.is_cancelled());
             *held = ours.map(|(lease, _, _)| lease.fence).collect();
         }
     }

@@ -17,8 +17,8 @@ use crate::cut::Full;
 use crate::draft::{self, Draft, Order};
 use crate::error::{Then, WorkerError};
 use crate::intake::{Cut, Intake};
-use crate::ledger::{self, Batch, Position, SAMPLES_TARGET};
 use crate::lease::Lease;
+use crate::ledger::{self, Batch, Position, SAMPLES_TARGET};
 use crate::metrics;
 use crate::probe::Step;
 use crate::reader::Reader;
@@ -95,7 +95,9 @@ impl Shard {
         let mut backoff = Backoff::default();
         loop {
             let began = Instant::now();
-            let Err(error) = self.run(stop).await else { return };
+            let Err(error) = self.run(stop).await else {
+                return;
+            };
             if error.then() == Then::GiveUp || self.lease.lost.is_cancelled() {
                 tracing::info!(shard = %self.id(), %error, "giving the shard up");
                 return;
@@ -107,7 +109,7 @@ impl Shard {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(backoff.pause()) => {}
             }
         }
     }
@@ -184,8 +186,18 @@ impl Shard {
             attempt: 0,
         };
         self.prepare(position, &batch).await?;
-        let write = tokio::spawn(write_all(Arc::clone(plant), Arc::clone(&self.lease), self.posts(&batch, &draft)));
-        Ok(Flight { batch, draft, write, held, since })
+        let write = tokio::spawn(write_all(
+            Arc::clone(plant),
+            Arc::clone(&self.lease),
+            self.posts(&batch, &draft),
+        ));
+        Ok(Flight {
+            batch,
+            draft,
+            write,
+            held,
+            since,
+        })
     }
 
     async fn prepare(&self, position: &mut Position, batch: &Batch) -> Result<(), WorkerError> {
@@ -193,7 +205,10 @@ impl Shard {
         let started = Instant::now();
         let client = self.plant.desk.pool.get().await?;
         ledger::prepare(&client, self.lease.fence, *position, batch).await?;
-        *position = Position { next_seq: batch.seq + 1, cursor: batch.last };
+        *position = Position {
+            next_seq: batch.seq + 1,
+            cursor: batch.last,
+        };
         self.observe("prepare", started);
         self.plant.desk.probe.at(Step::Prepared).await;
         Ok(())
@@ -215,7 +230,13 @@ impl Shard {
     async fn tail(&self, mut flights: mpsc::Receiver<Flight>) -> Result<(), WorkerError> {
         let mut outcome = Ok(());
         while let Some(flight) = flights.recv().await {
-            let Flight { batch, draft, write, held, since } = flight;
+            let Flight {
+                batch,
+                draft,
+                write,
+                held,
+                since,
+            } = flight;
             let written = write.await.unwrap_or(Err(WorkerError::Stopping));
             if outcome.is_ok() {
                 outcome = match written {
@@ -271,7 +292,10 @@ impl Shard {
         if !draft.output.samples.is_empty() {
             metrics::ROWS.add(&[SAMPLES_TARGET], u64::try_from(usage.rows).unwrap_or(0));
         }
-        metrics::BATCH_ROWS.observe(&[signal], as_float(usize::try_from(usage.rows).unwrap_or(0)));
+        metrics::BATCH_ROWS.observe(
+            &[signal],
+            as_float(usize::try_from(usage.rows).unwrap_or(0)),
+        );
         for poison in &draft.output.poison {
             metrics::POISON.add(&[signal, poison.reason.as_str()], u64::from(poison.events));
         }
@@ -287,7 +311,10 @@ impl Shard {
     }
 }
 
-fn halt_on_error(halt: &CancellationToken, ended: Result<(), WorkerError>) -> Result<(), WorkerError> {
+fn halt_on_error(
+    halt: &CancellationToken,
+    ended: Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
     if ended.is_err() {
         halt.cancel();
     }
@@ -313,7 +340,7 @@ async fn write_all(
         match write::post(&plant.store, &lease, &rows, &name).await? {
             Outcome::Written => {}
             Outcome::InDoubt => return Err(WorkerError::Store("an insert is in doubt".to_owned())),
-            Outcome::Refused(error) => return Err(error),
+            Outcome::Refused(code) => return Err(WorkerError::RefusedRows(code)),
         }
         metrics::ROW_BYTES.add(&[table.as_str()], bytes);
         metrics::STAGE_SECONDS.observe(&[signal, "write"], started.elapsed().as_secs_f64());
@@ -323,8 +350,9 @@ async fn write_all(
 
 fn targets_of(draft: &Draft) -> ledger::Targets {
     let rows = draft.output.targets.iter();
-    let mut targets: ledger::Targets =
-        rows.map(|target| (target.table.as_str().to_owned(), i64::from(target.rows))).collect();
+    let mut targets: ledger::Targets = rows
+        .map(|target| (target.table.as_str().to_owned(), i64::from(target.rows)))
+        .collect();
     if !draft.output.samples.is_empty() {
         let samples = i64::try_from(draft.output.samples.len()).unwrap_or(i64::MAX);
         targets.insert(SAMPLES_TARGET.to_owned(), samples);
@@ -333,8 +361,18 @@ fn targets_of(draft: &Draft) -> ledger::Targets {
 }
 
 fn events_of(draft: &Draft) -> i32 {
-    let made: u32 = draft.output.usage.iter().flatten().map(|usage| usage.events).sum();
-    let parked: u32 = draft.parked.iter().filter_map(|parked| Some(parked.usage()?.events)).sum();
+    let made: u32 = draft
+        .output
+        .usage
+        .iter()
+        .flatten()
+        .map(|usage| usage.events)
+        .sum();
+    let parked: u32 = draft
+        .parked
+        .iter()
+        .filter_map(|parked| Some(parked.usage()?.events))
+        .sum();
     i32::try_from(made.saturating_add(parked)).unwrap_or(i32::MAX)
 }
 

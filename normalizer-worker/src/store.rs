@@ -62,8 +62,13 @@ impl Store {
     /// # Errors
     /// [`InsertError`], which says whether anything may have been written.
     pub async fn insert(&self, rows: Rows, name: &InsertName) -> Result<u64, InsertError> {
-        let Store::ClickHouse(clickhouse) = self else { return Ok(rows.rows) };
-        let sql = format!("INSERT INTO millrace.{} FORMAT RowBinary", rows.table.as_str());
+        let Store::ClickHouse(clickhouse) = self else {
+            return Ok(rows.rows);
+        };
+        let sql = format!(
+            "INSERT INTO millrace.{} FORMAT RowBinary",
+            rows.table.as_str()
+        );
         let insert = Insert {
             sql: &sql,
             query_id: &name.query_id,
@@ -85,7 +90,9 @@ impl Store {
         days: (Date, Date),
         batches: &[LedgerId],
     ) -> Result<Option<HashMap<LedgerId, Counts>>, WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else { return Ok(None) };
+        let Store::ClickHouse(clickhouse) = self else {
+            return Ok(None);
+        };
         let mut ids = String::from("[");
         for (place, id) in batches.iter().enumerate() {
             let _ = write!(ids, "{}{}", if place == 0 { "" } else { "," }, id.0);
@@ -115,7 +122,9 @@ impl Store {
     /// # Errors
     /// When ClickHouse does not answer.
     pub async fn running(&self, token: &str) -> Result<u64, WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else { return Ok(0) };
+        let Store::ClickHouse(clickhouse) = self else {
+            return Ok(0);
+        };
         let sql = "SELECT count() FROM system.processes \
                     WHERE startsWith(query_id, {prefix:String}) FORMAT TabSeparated";
         let prefix = format!("{token}:");
@@ -128,8 +137,15 @@ impl Store {
     ///
     /// # Errors
     /// When ClickHouse does not answer or refuses.
-    pub async fn delete(&self, table: Table, day: Date, batch: LedgerId) -> Result<(), WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else { return Ok(()) };
+    pub async fn delete(
+        &self,
+        table: Table,
+        day: Date,
+        batch: LedgerId,
+    ) -> Result<(), WorkerError> {
+        let Store::ClickHouse(clickhouse) = self else {
+            return Ok(());
+        };
         let sql = format!(
             "ALTER TABLE millrace.{} DELETE IN PARTITION '{day}' WHERE BatchId = {} \
              SETTINGS mutations_sync = 2",
@@ -145,7 +161,9 @@ impl Store {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), WorkerError> {
         match self {
-            Store::ClickHouse(clickhouse) => clickhouse.ping().await.map_err(|error| failed(&error)),
+            Store::ClickHouse(clickhouse) => {
+                clickhouse.ping().await.map_err(|error| failed(&error))
+            }
             Store::Null => Ok(()),
         }
     }
@@ -157,9 +175,21 @@ async fn ask(
     params: &[(&str, &str)],
     timeout: Duration,
 ) -> Result<String, WorkerError> {
-    let query = Query { sql, params, settings: &[], query_id: "", timeout };
-    let answer = clickhouse.select(&query).await.map_err(|error| failed(&error))?;
-    let bytes = answer.bytes(ANSWER_MAX).await.map_err(|error| failed(&error))?;
+    let query = Query {
+        sql,
+        params,
+        settings: &[],
+        query_id: "",
+        timeout,
+    };
+    let answer = clickhouse
+        .select(&query)
+        .await
+        .map_err(|error| failed(&error))?;
+    let bytes = answer
+        .bytes(ANSWER_MAX)
+        .await
+        .map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|_| WorkerError::Store("answer is not text".to_owned()))
 }
 
@@ -186,7 +216,10 @@ mod tests {
 
     #[test]
     fn counts_are_read_and_anything_else_is_refused() {
-        assert_eq!(read_count("281474976710657\t2\t1000"), Some((LedgerId((1 << 48) | 1), 2, 1000)));
+        assert_eq!(
+            read_count("281474976710657\t2\t1000"),
+            Some((LedgerId((1 << 48) | 1), 2, 1000))
+        );
         assert_eq!(read_count("1\t2"), None);
         assert_eq!(read_count("1\t256\t3"), None);
     }

@@ -5,7 +5,7 @@ use crate::error::WorkerError;
 use crate::lease::Lease;
 use crate::metrics;
 use crate::resolve::pause;
-use crate::store::{InsertName, Rows, Store, shorten};
+use crate::store::{InsertName, Rows, Store};
 use millrace_runtime::clickhouse::InsertError;
 
 /// How posting rows ended.
@@ -15,8 +15,8 @@ pub enum Outcome {
     Written,
     /// Anything may have happened.
     InDoubt,
-    /// The store refuses them for their content; nothing was written.
-    Refused(WorkerError),
+    /// The store refuses them for their content, with this code; nothing was written.
+    Refused(u32),
 }
 
 /// Refusals that are about the statement or the table, never about one row: parking entries would
@@ -63,22 +63,21 @@ pub async fn post(
             }
             Err(InsertError::Unknown(why)) => {
                 metrics::WRITES.add(&[table, "in_doubt"], 1);
-                tracing::warn!(table, query = name.query_id, why, "outcome of an insert is unknown");
+                tracing::warn!(
+                    table,
+                    query = name.query_id,
+                    why,
+                    "outcome of an insert is unknown"
+                );
                 return Ok(Outcome::InDoubt);
             }
-            Err(InsertError::Refused { code, message }) => {
+            Err(InsertError::Refused { code, .. }) => {
                 metrics::WRITES.add(&[table, "refused_rows"], 1);
-                return refused(code, &message);
+                if STRUCTURAL.contains(&code) {
+                    return Err(WorkerError::RefusesAll(code));
+                }
+                return Ok(Outcome::Refused(code));
             }
         }
     }
-}
-
-fn refused(code: u32, message: &str) -> Result<Outcome, WorkerError> {
-    let code_number = i32::try_from(code).unwrap_or(i32::MAX);
-    if STRUCTURAL.contains(&code) {
-        return Err(WorkerError::RefusesAll(code_number));
-    }
-    let message = shorten(message);
-    Ok(Outcome::Refused(WorkerError::RefusedRows { code: code_number, message }))
 }

@@ -55,7 +55,10 @@ impl Usage {
 /// The events of a replayed dead letter were counted when they came first: now they only change
 /// sides. (What the gateway had rejected beside them is not counted in a replay's description.)
 #[must_use]
-pub fn add_up(entries: &[Option<EntryUsage>], refused: &HashMap<u32, u32>) -> BTreeMap<OrgId, Usage> {
+pub(crate) fn add_up(
+    entries: &[Option<EntryUsage>],
+    refused: &HashMap<u32, u32>,
+) -> BTreeMap<OrgId, Usage> {
     let mut books: BTreeMap<OrgId, Usage> = BTreeMap::new();
     for (place, usage) in (0u32..).zip(entries) {
         let Some(usage) = usage else { continue };
@@ -83,7 +86,7 @@ pub fn add_up(entries: &[Option<EntryUsage>], refused: &HashMap<u32, u32>) -> BT
 ///
 /// # Errors
 /// When PostgreSQL does not take it.
-pub async fn store_usage(
+pub(crate) async fn store_usage(
     tx: &Transaction<'_>,
     work: &Work<'_>,
     books: &BTreeMap<OrgId, Usage>,
@@ -114,7 +117,11 @@ pub async fn store_usage(
                   bytes = u.bytes + excluded.bytes, rows = u.rows + excluded.rows";
     let statement = tx.prepare_cached(sql).await?;
     let signal = work.fence.signal();
-    tx.execute(&statement, &[&Value::Array(rows), &signal, &work.batch.received_day]).await?;
+    tx.execute(
+        &statement,
+        &[&Value::Array(rows), &signal, &work.batch.received_day],
+    )
+    .await?;
     Ok(())
 }
 
@@ -122,10 +129,17 @@ pub async fn store_usage(
 ///
 /// # Errors
 /// When PostgreSQL does not take it.
-pub async fn store_sources(tx: &Transaction<'_>, work: &Work<'_>) -> Result<(), WorkerError> {
+pub(crate) async fn store_sources(
+    tx: &Transaction<'_>,
+    work: &Work<'_>,
+) -> Result<(), WorkerError> {
     let mut heard: BTreeMap<(OrgId, String, String), (i64, u64)> = BTreeMap::new();
     for (source, last, events) in &work.output.sources {
-        let key = (source.org, text::plain(&source.key), text::plain(&source.service));
+        let key = (
+            source.org,
+            text::plain(&source.key),
+            text::plain(&source.service),
+        );
         let one = heard.entry(key).or_insert((*last, 0));
         *one = (one.0.max(*last), one.1.saturating_add(*events));
     }
@@ -149,7 +163,8 @@ pub async fn store_sources(tx: &Transaction<'_>, work: &Work<'_>) -> Result<(), 
                   last_seen = greatest(h.last_seen, excluded.last_seen), \
                   events = h.events + excluded.events";
     let statement = tx.prepare_cached(sql).await?;
-    tx.execute(&statement, &[&Value::Array(rows), &work.fence.signal()]).await?;
+    tx.execute(&statement, &[&Value::Array(rows), &work.fence.signal()])
+        .await?;
     Ok(())
 }
 
@@ -168,7 +183,10 @@ fn letters<'w>(work: &'w Work<'_>) -> Vec<Letter<'w>> {
         Some(Letter {
             org: poison.org,
             entry: work.entries.get(poison.entry as usize)?,
-            events_at: poison.events_at.as_ref().map(|at| at.iter().copied().map(i32::from).collect()),
+            events_at: poison
+                .events_at
+                .as_ref()
+                .map(|at| at.iter().copied().map(i32::from).collect()),
             events: poison.events,
             reason: poison.reason,
             detail: &poison.detail,
@@ -192,7 +210,10 @@ fn letters<'w>(work: &'w Work<'_>) -> Vec<Letter<'w>> {
 ///
 /// # Errors
 /// When PostgreSQL does not take it.
-pub async fn store_letters(tx: &Transaction<'_>, work: &Work<'_>) -> Result<(), WorkerError> {
+pub(crate) async fn store_letters(
+    tx: &Transaction<'_>,
+    work: &Work<'_>,
+) -> Result<(), WorkerError> {
     let sql = "INSERT INTO dead_letter (org_id, signal, shard, entry_ms, entry_seq, events_at, events, \
                                         reason, detail, meta, body) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
@@ -243,7 +264,7 @@ const CHAIN_START: [u8; 32] = [0; 32];
 ///
 /// # Errors
 /// When PostgreSQL does not take it.
-pub async fn store_seals(tx: &Transaction<'_>, work: &Work<'_>) -> Result<(), WorkerError> {
+pub(crate) async fn store_seals(tx: &Transaction<'_>, work: &Work<'_>) -> Result<(), WorkerError> {
     let last = "SELECT number, chain_hash FROM audit_seal WHERE org_id = $1 \
                  ORDER BY number DESC LIMIT 1";
     let insert = "INSERT INTO audit_seal (org_id, number, shard, seq, rows, rows_hash, chain_hash) \
@@ -300,15 +321,42 @@ mod tests {
     fn the_books_balance_with_samples_refused_and_letters_replayed() {
         let books = add_up(&[Some(ENTRY), None, Some(ENTRY)], &HashMap::from([(2, 3)]));
         let usage = books[&ORG];
-        assert_eq!((usage.batches, usage.stored, usage.rejected, usage.dead_lettered), (2, 11, 7, 2));
+        assert_eq!(
+            (
+                usage.batches,
+                usage.stored,
+                usage.rejected,
+                usage.dead_lettered
+            ),
+            (2, 11, 7, 2)
+        );
         assert_eq!(balance(&usage), 0);
 
-        let replay = EntryUsage { stored: 1, events: 1, rejected: 0, dead_lettered: 0, replay_of: Some(5), ..ENTRY };
+        let replay = EntryUsage {
+            stored: 1,
+            events: 1,
+            rejected: 0,
+            dead_lettered: 0,
+            replay_of: Some(5),
+            ..ENTRY
+        };
         let after = add_up(&[Some(replay)], &HashMap::new())[&ORG];
-        assert_eq!((after.batches, after.events, after.stored, after.dead_lettered), (0, 0, 1, -1));
+        assert_eq!(
+            (
+                after.batches,
+                after.events,
+                after.stored,
+                after.dead_lettered
+            ),
+            (0, 0, 1, -1)
+        );
         assert_eq!(balance(&after), 0);
 
-        let again = EntryUsage { stored: 0, dead_lettered: 1, ..replay };
+        let again = EntryUsage {
+            stored: 0,
+            dead_lettered: 1,
+            ..replay
+        };
         assert_eq!(balance(&add_up(&[Some(again)], &HashMap::new())[&ORG]), 0);
     }
 

@@ -20,7 +20,7 @@ const STRIPES: u64 = 64;
 ///
 /// # Errors
 /// When PostgreSQL does not grant them in time.
-pub async fn take(tx: &Transaction<'_>, output: &Output) -> Result<(), WorkerError> {
+pub(crate) async fn take(tx: &Transaction<'_>, output: &Output) -> Result<(), WorkerError> {
     let stripes: Vec<i32> = stripes(output).into_iter().collect();
     if stripes.is_empty() {
         return Ok(());
@@ -35,12 +35,22 @@ pub async fn take(tx: &Transaction<'_>, output: &Output) -> Result<(), WorkerErr
 fn stripes(output: &Output) -> BTreeSet<i32> {
     let mut stripes = BTreeSet::new();
     let mut alert = |draft: &AlertDraft| {
-        stripes.insert(stripe(b'a', draft.org, draft.rule.as_bytes(), &draft.dedupe));
+        stripes.insert(stripe(
+            b'a',
+            draft.org,
+            draft.rule.as_bytes(),
+            &draft.dedupe,
+        ));
     };
     output.alerts.iter().for_each(&mut alert);
     output.hits.iter().for_each(|hits| alert(&hits.alert));
     for hits in &output.hits {
-        stripes.insert(stripe(b'w', hits.alert.org, hits.alert.rule.as_bytes(), &hits.group));
+        stripes.insert(stripe(
+            b'w',
+            hits.alert.org,
+            hits.alert.rule.as_bytes(),
+            &hits.group,
+        ));
     }
     for (org, _, _) in &output.audit_rows {
         stripes.insert(stripe(b's', *org, &[], &[]));
@@ -50,7 +60,11 @@ fn stripes(output: &Output) -> BTreeSet<i32> {
 
 /// FNV-1a: every worker must come to the same stripe, whatever it was built with.
 fn stripe(kind: u8, org: OrgId, rule: &[u8], key: &[u8]) -> i32 {
-    let bytes = [kind].into_iter().chain(*org.as_bytes()).chain(rule.iter().copied()).chain(key.iter().copied());
+    let bytes = [kind]
+        .into_iter()
+        .chain(*org.as_bytes())
+        .chain(rule.iter().copied())
+        .chain(key.iter().copied());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -64,9 +78,13 @@ mod tests {
 
     #[test]
     fn stripes_are_spread_and_stay_few() {
-        let stripes: BTreeSet<i32> =
-            (0..10_000u32).map(|n| stripe(b'w', OrgId::from_u128(1), b"rule", &n.to_be_bytes())).collect();
+        let stripes: BTreeSet<i32> = (0..10_000u32)
+            .map(|n| stripe(b'w', OrgId::from_u128(1), b"rule", &n.to_be_bytes()))
+            .collect();
         assert_eq!(stripes.len() as u64, STRIPES);
-        assert_eq!(stripe(b'w', OrgId::from_u128(1), b"rule", b"group"), stripe(b'w', OrgId::from_u128(1), b"rule", b"group"));
+        assert_eq!(
+            stripe(b'w', OrgId::from_u128(1), b"rule", b"group"),
+            stripe(b'w', OrgId::from_u128(1), b"rule", b"group")
+        );
     }
 }

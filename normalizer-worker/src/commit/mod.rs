@@ -20,8 +20,8 @@ pub use raise::rank;
 pub use series::SeriesCache;
 
 use crate::error::WorkerError;
-use crate::ledger::{self, Batch, Fence, SAMPLES_TARGET, Targets};
 use crate::lease::Lease;
+use crate::ledger::{self, Batch, Fence, SAMPLES_TARGET, Targets};
 use crate::poison::Parked;
 use crate::probe::{Probe, Step};
 use crate::work::{Output, RawEntry};
@@ -102,7 +102,9 @@ impl Desk {
         self.probe.at(Step::Committing).await;
         tx.commit().await?;
         self.series.learn(&stored);
-        Ok(books.values().fold(Usage::default(), |all, one| all.plus(one)))
+        Ok(books
+            .values()
+            .fold(Usage::default(), |all, one| all.plus(one)))
     }
 
     async fn fill(
@@ -119,7 +121,10 @@ impl Desk {
         ledger::commit(tx, work.fence, place, &targets).await?;
         let stored = series::store(tx, &self.series, self.series_max, (output, id)).await?;
         if !stored.refused.is_empty() {
-            targets.insert(SAMPLES_TARGET.to_owned(), i64::try_from(stored.samples).unwrap_or(i64::MAX));
+            targets.insert(
+                SAMPLES_TARGET.to_owned(),
+                i64::try_from(stored.samples).unwrap_or(i64::MAX),
+            );
             ledger::correct_targets(tx, work.fence, place, &targets).await?;
         }
         locks::take(tx, output).await?;

@@ -64,10 +64,18 @@ struct Plan {
 
 /// Decides for every firing, in order: joined to an alert open before, to one raised just now, or
 /// raised.
-fn plan(shard: ShardId, ledger: LedgerId, drafts: Vec<AlertDraft>, open: &BTreeMap<Key, Open>) -> Plan {
+fn plan(
+    shard: ShardId,
+    ledger: LedgerId,
+    drafts: Vec<AlertDraft>,
+    open: &BTreeMap<Key, Open>,
+) -> Plan {
     let mut by_key: BTreeMap<Key, Vec<AlertDraft>> = BTreeMap::new();
     for draft in drafts {
-        by_key.entry((draft.org, draft.rule.clone(), draft.dedupe)).or_default().push(draft);
+        by_key
+            .entry((draft.org, draft.rule.clone(), draft.dedupe))
+            .or_default()
+            .push(draft);
     }
     let mut plan = Plan::default();
     for (key, mut drafts) in by_key {
@@ -87,7 +95,11 @@ fn plan(shard: ShardId, ledger: LedgerId, drafts: Vec<AlertDraft>, open: &BTreeM
                 last.add(&draft);
             } else {
                 let id = alert_id(shard, ledger, &key, raised.len());
-                raised.push(Raise { id, draft, suppressed: 0 });
+                raised.push(Raise {
+                    id,
+                    draft,
+                    suppressed: 0,
+                });
             }
         }
         plan.joins.extend(join.filter(|join| join.firings > 0));
@@ -110,7 +122,12 @@ impl Join {
 impl Raise {
     fn takes(&self, draft: &AlertDraft) -> bool {
         let (first_seen, last_seen) = (self.draft.first_seen, self.draft.last_seen);
-        Open { id: self.id, first_seen, last_seen }.takes(draft)
+        Open {
+            id: self.id,
+            first_seen,
+            last_seen,
+        }
+        .takes(draft)
     }
 
     fn add(&mut self, draft: &AlertDraft) {
@@ -170,7 +187,7 @@ fn signed(count: u64) -> i64 {
 ///
 /// # Errors
 /// When PostgreSQL does not take them.
-pub async fn store(
+pub(crate) async fn store(
     tx: &Transaction<'_>,
     (shard, ledger): (ShardId, LedgerId),
     drafts: Vec<AlertDraft>,
@@ -181,7 +198,12 @@ pub async fn store(
     let open = open_alerts(tx, &drafts).await?;
     let severities: BTreeMap<Key, Severity> = drafts
         .iter()
-        .map(|draft| ((draft.org, draft.rule.clone(), draft.dedupe), draft.severity))
+        .map(|draft| {
+            (
+                (draft.org, draft.rule.clone(), draft.dedupe),
+                draft.severity,
+            )
+        })
         .collect();
     let plan = plan(shard, ledger, drafts, &open);
     count(&plan, &open, &severities);
@@ -201,8 +223,13 @@ fn count(plan: &Plan, open: &BTreeMap<Key, Open>, severities: &BTreeMap<Key, Sev
         metrics::ALERTS.add(&["joined", severity], raise.suppressed.unsigned_abs());
     }
     for join in &plan.joins {
-        let key = open.iter().find(|(_, open)| open.id == join.open.id).map(|(key, _)| key);
-        let severity = key.and_then(|key| severities.get(key)).map_or("info", |s| s.as_str());
+        let key = open
+            .iter()
+            .find(|(_, open)| open.id == join.open.id)
+            .map(|(key, _)| key);
+        let severity = key
+            .and_then(|key| severities.get(key))
+            .map_or("info", |s| s.as_str());
         metrics::ALERTS.add(&["joined", severity], join.firings.unsigned_abs());
     }
 }
@@ -219,16 +246,25 @@ async fn open_alerts(
                 WHERE a.status IN ('open', 'acknowledged', 'in_progress') \
                 ORDER BY a.org_id, a.rule_id, a.dedupe_hash, a.last_seen DESC";
     let orgs: Vec<OrgId> = drafts.iter().map(|draft| draft.org).collect();
-    let rules: Vec<String> = drafts.iter().map(|draft| text::plain(&draft.rule)).collect();
+    let rules: Vec<String> = drafts
+        .iter()
+        .map(|draft| text::plain(&draft.rule))
+        .collect();
     let hashes: Vec<&[u8]> = drafts.iter().map(|draft| draft.dedupe.as_slice()).collect();
     let statement = tx.prepare_cached(sql).await?;
     let mut open = BTreeMap::new();
     for row in tx.query(&statement, &[&orgs, &rules, &hashes]).await? {
         let hash: &[u8] = row.try_get(3)?;
-        let Ok(hash) = <[u8; 16]>::try_from(hash) else { continue };
+        let Ok(hash) = <[u8; 16]>::try_from(hash) else {
+            continue;
+        };
         let (first, last): (time::OffsetDateTime, time::OffsetDateTime) =
             (row.try_get(4)?, row.try_get(5)?);
-        let found = Open { id: row.try_get(0)?, first_seen: nanos(first), last_seen: nanos(last) };
+        let found = Open {
+            id: row.try_get(0)?,
+            first_seen: nanos(first),
+            last_seen: nanos(last),
+        };
         open.insert((row.try_get(1)?, row.try_get(2)?, hash), found);
     }
     Ok(open)
@@ -308,7 +344,8 @@ async fn raise(tx: &Transaction<'_>, shard: ShardId, raises: &[Raise]) -> Result
 
 fn row_of(shard: ShardId, raise: &Raise) -> Value {
     let draft = &raise.draft;
-    let plain = |list: &[String]| -> Vec<String> { list.iter().map(|one| text::plain(one)).collect() };
+    let plain =
+        |list: &[String]| -> Vec<String> { list.iter().map(|one| text::plain(one)).collect() };
     json!({
         "id": raise.id, "org_id": draft.org, "rule_id": text::plain(&draft.rule),
         "rule_version": draft.version, "severity": draft.severity.as_str(),
@@ -329,11 +366,17 @@ mod tests {
     use millrace_shared::Signal;
     use millrace_shared::ids::StreamId;
 
-    const SHARD: ShardId = ShardId { signal: Signal::Audit, shard: 1 };
+    const SHARD: ShardId = ShardId {
+        signal: Signal::Audit,
+        shard: 1,
+    };
     const MINUTE: i64 = 60 * NS_PER_SECOND;
 
     fn draft(dedupe: u8, at: i64) -> AlertDraft {
-        let entry = StreamId { ms: 1, seq: at.unsigned_abs() };
+        let entry = StreamId {
+            ms: 1,
+            seq: at.unsigned_abs(),
+        };
         AlertDraft {
             org: Uuid::from_u128(1),
             rule: "r".to_owned(),
@@ -357,25 +400,47 @@ mod tests {
 
     fn open(dedupe: u8, last_seen: i64) -> BTreeMap<Key, Open> {
         let key = (Uuid::from_u128(1), "r".to_owned(), [dedupe; 16]);
-        BTreeMap::from([(key, Open { id: Uuid::from_u128(7), first_seen: 0, last_seen })])
+        BTreeMap::from([(
+            key,
+            Open {
+                id: Uuid::from_u128(7),
+                first_seen: 0,
+                last_seen,
+            },
+        )])
     }
 
     #[test]
     fn a_repeat_within_the_window_is_counted_and_not_raised() {
-        let plan = plan(SHARD, LedgerId(1), vec![draft(1, 9 * MINUTE), draft(1, 15 * MINUTE)], &open(1, 0));
+        let plan = plan(
+            SHARD,
+            LedgerId(1),
+            vec![draft(1, 9 * MINUTE), draft(1, 15 * MINUTE)],
+            &open(1, 0),
+        );
         assert!(plan.raises.is_empty());
-        let joins: Vec<_> =
-            plan.joins.iter().map(|join| (join.open.id, join.firings, join.count, join.open.last_seen)).collect();
+        let joins: Vec<_> = plan
+            .joins
+            .iter()
+            .map(|join| (join.open.id, join.firings, join.count, join.open.last_seen))
+            .collect();
         assert_eq!(joins, [(Uuid::from_u128(7), 2, 10, 15 * MINUTE)]);
     }
 
     #[test]
     fn a_repeat_after_the_window_or_of_another_group_is_an_alert_of_its_own() {
-        let drafts = vec![draft(1, 11 * MINUTE), draft(2, MINUTE), draft(1, 12 * MINUTE)];
+        let drafts = vec![
+            draft(1, 11 * MINUTE),
+            draft(2, MINUTE),
+            draft(1, 12 * MINUTE),
+        ];
         let plan = plan(SHARD, LedgerId(1), drafts, &open(1, 0));
         assert!(plan.joins.is_empty());
-        let raised: Vec<_> =
-            plan.raises.iter().map(|raise| (raise.draft.dedupe[0], raise.draft.count, raise.suppressed)).collect();
+        let raised: Vec<_> = plan
+            .raises
+            .iter()
+            .map(|raise| (raise.draft.dedupe[0], raise.draft.count, raise.suppressed))
+            .collect();
         assert_eq!(raised, [(1, 10, 1), (2, 5, 0)]);
     }
 

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What tells a series from all others.
-pub type SeriesKey = (OrgId, [u8; 16]);
+pub(crate) type SeriesKey = (OrgId, [u8; 16]);
 
 /// Series remembered: about 100 bytes each, so 100 MB at most with the older generation.
 const REMEMBERED_MAX: usize = 500_000;
@@ -57,8 +57,13 @@ impl Inner {
 
 impl SeriesCache {
     fn find_all(&self, series: &[Series]) -> Vec<Option<i64>> {
-        let Ok(mut inner) = self.inner.lock() else { return vec![None; series.len()] };
-        series.iter().map(|one| inner.find(&(one.org, one.fingerprint))).collect()
+        let Ok(mut inner) = self.inner.lock() else {
+            return vec![None; series.len()];
+        };
+        series
+            .iter()
+            .map(|one| inner.find(&(one.org, one.fingerprint)))
+            .collect()
     }
 
     fn known_count(&self, org: OrgId) -> Option<u64> {
@@ -75,7 +80,9 @@ impl SeriesCache {
 
     /// Remembers what a committed transaction found and made.
     pub fn learn(&self, stored: &Stored) {
-        let Ok(mut inner) = self.inner.lock() else { return };
+        let Ok(mut inner) = self.inner.lock() else {
+            return;
+        };
         for (key, id) in &stored.learnt {
             inner.remember(*key, *id);
         }
@@ -102,7 +109,7 @@ pub struct Stored {
 ///
 /// # Errors
 /// When PostgreSQL does not take them.
-pub async fn store(
+pub(crate) async fn store(
     tx: &Transaction<'_>,
     cache: &SeriesCache,
     limit: u64,
@@ -116,7 +123,12 @@ pub async fn store(
     let cached = ids.iter().filter(|id| id.is_some()).count();
     metrics::SERIES.add(&["cached"], cached as u64);
     if cached < ids.len() {
-        let mut lookup = Lookup { tx, series: &output.series, ids: &mut ids, stored: &mut stored };
+        let mut lookup = Lookup {
+            tx,
+            series: &output.series,
+            ids: &mut ids,
+            stored: &mut stored,
+        };
         lookup.find_stored().await?;
         lookup.make_missing(cache, limit).await?;
     }
@@ -138,17 +150,32 @@ struct Lookup<'l, 't> {
 impl Lookup<'_, '_> {
     /// Series without an id, in the one order in which all transactions touch them.
     fn missing(&self) -> Vec<usize> {
-        let mut missing: Vec<usize> =
-            self.ids.iter().enumerate().filter(|(_, id)| id.is_none()).map(|(at, _)| at).collect();
-        missing.sort_unstable_by_key(|at| self.series.get(*at).map(|one| (one.org, one.fingerprint)));
+        let mut missing: Vec<usize> = self
+            .ids
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| id.is_none())
+            .map(|(at, _)| at)
+            .collect();
+        missing
+            .sort_unstable_by_key(|at| self.series.get(*at).map(|one| (one.org, one.fingerprint)));
         missing
     }
 
-    fn found(&mut self, places: &HashMap<SeriesKey, usize>, row: &tokio_postgres::Row) -> Result<(), WorkerError> {
+    fn found(
+        &mut self,
+        places: &HashMap<SeriesKey, usize>,
+        row: &tokio_postgres::Row,
+    ) -> Result<(), WorkerError> {
         let (org, print, id): (OrgId, &[u8], i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let Ok(print) = <[u8; 16]>::try_from(print) else { return Ok(()) };
-        if let Some(slot) = places.get(&(org, print)).and_then(|at| self.ids.get_mut(*at)) {
+        let Ok(print) = <[u8; 16]>::try_from(print) else {
+            return Ok(());
+        };
+        if let Some(slot) = places
+            .get(&(org, print))
+            .and_then(|at| self.ids.get_mut(*at))
+        {
             *slot = Some(id);
             self.stored.learnt.push(((org, print), id));
         }
@@ -156,7 +183,11 @@ impl Lookup<'_, '_> {
     }
 
     fn places(&self, missing: &[usize]) -> HashMap<SeriesKey, usize> {
-        let at = |at: &usize| self.series.get(*at).map(|one| ((one.org, one.fingerprint), *at));
+        let at = |at: &usize| {
+            self.series
+                .get(*at)
+                .map(|one| ((one.org, one.fingerprint), *at))
+        };
         missing.iter().filter_map(at).collect()
     }
 
@@ -181,7 +212,9 @@ impl Lookup<'_, '_> {
         let mut allowed = Vec::with_capacity(missing.len());
         let mut room: HashMap<OrgId, u64> = HashMap::new();
         for at in missing {
-            let Some(one) = self.series.get(at) else { continue };
+            let Some(one) = self.series.get(at) else {
+                continue;
+            };
             let left = match room.get_mut(&one.org) {
                 Some(left) => left,
                 None => {
@@ -208,13 +241,17 @@ impl Lookup<'_, '_> {
     }
 
     async fn insert(&mut self, allowed: &[usize]) -> Result<(), WorkerError> {
-        let some: Vec<&Series> = allowed.iter().filter_map(|at| self.series.get(*at)).collect();
+        let some: Vec<&Series> = allowed
+            .iter()
+            .filter_map(|at| self.series.get(*at))
+            .collect();
         let texts = |part: fn(&Series) -> &str| -> Vec<String> {
             some.iter().map(|one| text::plain(part(one))).collect()
         };
         let orgs: Vec<OrgId> = some.iter().map(|one| one.org).collect();
         let prints: Vec<&[u8]> = some.iter().map(|one| one.fingerprint.as_slice()).collect();
-        let labels: Vec<serde_json::Value> = some.iter().map(|one| text::json(&one.labels)).collect();
+        let labels: Vec<serde_json::Value> =
+            some.iter().map(|one| text::json(&one.labels)).collect();
         let kinds: Vec<&str> = some.iter().map(|one| one.kind).collect();
         let sql = "INSERT INTO metric_series \
                      (org_id, fingerprint, name, labels, service, host, environment, type, unit) \
@@ -233,7 +270,17 @@ impl Lookup<'_, '_> {
             .tx
             .query(
                 &statement,
-                &[&orgs, &prints, &names, &labels, &services, &hosts, &environments, &kinds, &units],
+                &[
+                    &orgs,
+                    &prints,
+                    &names,
+                    &labels,
+                    &services,
+                    &hosts,
+                    &environments,
+                    &kinds,
+                    &units,
+                ],
             )
             .await?;
         metrics::SERIES.add(&["created"], rows.len() as u64);
@@ -248,7 +295,11 @@ impl Lookup<'_, '_> {
 
 /// How many series an organisation has: remembered for a while, so the limit is kept to within what
 /// several workers create in that time.
-async fn count_of(tx: &Transaction<'_>, cache: &SeriesCache, org: OrgId) -> Result<u64, WorkerError> {
+async fn count_of(
+    tx: &Transaction<'_>,
+    cache: &SeriesCache,
+    org: OrgId,
+) -> Result<u64, WorkerError> {
     if let Some(count) = cache.known_count(org) {
         return Ok(count);
     }
@@ -313,14 +364,29 @@ mod tests {
     #[test]
     fn samples_are_laid_out_as_postgresql_reads_them() {
         let samples = [
-            Sample { series: 0, time: 946_684_800_000_001_999, value: 1.5, entry: 0 },
-            Sample { series: 1, time: 0, value: 2.0, entry: 3 },
+            Sample {
+                series: 0,
+                time: 946_684_800_000_001_999,
+                value: 1.5,
+                entry: 0,
+            },
+            Sample {
+                series: 1,
+                time: 0,
+                value: 2.0,
+                entry: 3,
+            },
         ];
         let mut refused = HashMap::new();
         let (bytes, count) = copy_rows(&samples, &[Some(7), None], LedgerId(9), &mut refused);
         let mut expected = COPY_HEADER.to_vec();
         expected.extend_from_slice(&4i16.to_be_bytes());
-        for field in [1i64.to_be_bytes(), 7i64.to_be_bytes(), 1.5f64.to_be_bytes(), 9u64.to_be_bytes()] {
+        for field in [
+            1i64.to_be_bytes(),
+            7i64.to_be_bytes(),
+            1.5f64.to_be_bytes(),
+            9u64.to_be_bytes(),
+        ] {
             expected.extend_from_slice(&8i32.to_be_bytes());
             expected.extend_from_slice(&field);
         }
@@ -336,7 +402,14 @@ mod tests {
         inner.remember(key(1), 1);
         inner.old = std::mem::take(&mut inner.young);
         inner.remember(key(2), 2);
-        assert_eq!((inner.find(&key(1)), inner.find(&key(2)), inner.find(&key(3))), (Some(1), Some(2), None));
+        assert_eq!(
+            (
+                inner.find(&key(1)),
+                inner.find(&key(2)),
+                inner.find(&key(3))
+            ),
+            (Some(1), Some(2), None)
+        );
         assert!(inner.old.is_empty() && inner.young.len() == 2);
     }
 }

@@ -24,14 +24,19 @@ fn key(hits: &WindowHits) -> Key {
 ///
 /// # Errors
 /// When PostgreSQL does not answer.
-pub async fn apply(tx: &Transaction<'_>, output: &Output) -> Result<Vec<AlertDraft>, WorkerError> {
+pub(crate) async fn apply(
+    tx: &Transaction<'_>,
+    output: &Output,
+) -> Result<Vec<AlertDraft>, WorkerError> {
     if output.hits.is_empty() {
         return Ok(Vec::new());
     }
     let mut states = load(tx, &output.hits).await?;
     let (mut drafts, mut moved) = (Vec::new(), Vec::with_capacity(output.hits.len()));
     for hits in &output.hits {
-        let Some(spec) = output.windows.get(hits.window as usize) else { continue };
+        let Some(spec) = output.windows.get(hits.window as usize) else {
+            continue;
+        };
         let mut state = states.remove(&key(hits)).unwrap_or_default();
         let firings = state.apply(spec, &taken(hits));
         drafts.extend(firings.iter().map(|firing| fired(&hits.alert, firing)));
@@ -42,8 +47,10 @@ pub async fn apply(tx: &Transaction<'_>, output: &Output) -> Result<Vec<AlertDra
 }
 
 fn taken(hits: &WindowHits) -> Vec<Hit> {
-    let hit = |(at_ns, value, event): &(i64, u64, EventId)| {
-        Hit { at_ns: *at_ns, value: *value, event: event.0.as_u128() }
+    let hit = |(at_ns, value, event): &(i64, u64, EventId)| Hit {
+        at_ns: *at_ns,
+        value: *value,
+        event: event.0.as_u128(),
     };
     hits.hits.iter().map(hit).collect()
 }
@@ -54,7 +61,11 @@ fn fired(alert: &AlertDraft, firing: &Firing) -> AlertDraft {
         first_seen: firing.first_ns,
         last_seen: firing.last_ns,
         count: firing.added,
-        event_ids: firing.events.iter().map(|id| EventId(Uuid::from_u128(*id))).collect(),
+        event_ids: firing
+            .events
+            .iter()
+            .map(|id| EventId(Uuid::from_u128(*id)))
+            .collect(),
         ..alert.clone()
     }
 }
@@ -74,7 +85,9 @@ async fn load(
     let mut states = HashMap::new();
     for row in tx.query(&statement, &[&orgs, &rules, &groups]).await? {
         let (group, state): (&[u8], &[u8]) = (row.try_get(2)?, row.try_get(3)?);
-        let Ok(group) = <[u8; 16]>::try_from(group) else { continue };
+        let Ok(group) = <[u8; 16]>::try_from(group) else {
+            continue;
+        };
         let rule: String = row.try_get(1)?;
         let state = WindowState::from_bytes(state).unwrap_or_else(|error| {
             tracing::error!(rule, %error, "a window begins anew");
@@ -125,6 +138,10 @@ async fn save(tx: &Transaction<'_>, mut moved: Vec<Moved>) -> Result<(), WorkerE
                ON CONFLICT (org_id, rule_id, group_hash) DO UPDATE \
                SET state = excluded.state, expires_at = excluded.expires_at";
     let statement = tx.prepare_cached(sql).await?;
-    tx.execute(&statement, &[&orgs, &rules, &groups, &states, &expiries, &kept]).await?;
+    tx.execute(
+        &statement,
+        &[&orgs, &rules, &groups, &states, &expiries, &kept],
+    )
+    .await?;
     Ok(())
 }

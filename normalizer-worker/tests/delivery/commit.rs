@@ -1,0 +1,165 @@
+//! What the commit transaction promises: alerts once, windows over several workers, limits.
+
+use crate::stage::{Stage, shard};
+use millrace_shared::Signal;
+use serde_json::{Value, json};
+
+fn add_rule(stage: &Stage, rule: &Value) {
+    let id = rule["id"].as_str().unwrap();
+    let body = rule.to_string().replace('\'', "''");
+    // One statement: the revision is taken under its lock.
+    stage.sql(&format!(
+        "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(7770001)) \
+         INSERT INTO rule (org_id, id, version, enabled, body, from_revision) \
+         SELECT '{}', '{id}', 1, true, '{body}', nextval('control_revision') FROM locked",
+        stage.org
+    ));
+}
+
+fn failures(count: usize, ip: &str) -> Value {
+    let event = json!({"event_type": "AUTHENTICATION", "action": "login", "outcome": "FAILURE",
+                       "service": "api", "ip": ip});
+    json!({"events": vec![event; count]})
+}
+
+fn brute_force() -> Value {
+    json!({
+        "id": "BRUTE", "name": "Brute force", "version": 1, "severity": "high",
+        "message": "Many failed logins", "scope": ["audit"],
+        "selection": [{"field": "outcome", "op": "eq_ci", "value": "FAILURE"}],
+        "window": {"kind": "count", "seconds": 300, "threshold": 5},
+        "group_by": ["ip"], "dedupe": {"keys": ["ip"], "window_seconds": 600},
+    })
+}
+
+fn alert(stage: &Stage, what: &str) -> i64 {
+    stage.number(&format!(
+        "SELECT {what} FROM alert WHERE org_id = '{}'",
+        stage.org
+    ))
+}
+
+#[test]
+fn a_window_fills_over_shards_and_workers_and_raises_one_alert() {
+    let stage = Stage::new();
+    add_rule(&stage, &brute_force());
+    let workers = [
+        stage.worker(&[("MILLRACE_WORKER_NAME", "a")]),
+        stage.worker(&[("MILLRACE_WORKER_NAME", "b")]),
+    ];
+    for number in 0..4 {
+        stage.append(
+            shard(Signal::Audit, number % 2),
+            &failures(1, "198.51.100.7"),
+            1,
+        );
+    }
+    stage.until("four events", &(4, 4), || stage.rows("audit_events"));
+    stage.until("the books", &[4, 4, 0, 0], || stage.books());
+    assert_eq!(alert(&stage, "count(*)"), 0);
+    stage.append(shard(Signal::Audit, 0), &failures(1, "198.51.100.7"), 1);
+    stage.until("the alert", &(1, 5), || {
+        (alert(&stage, "count(*)"), alert(&stage, "sum(count)"))
+    });
+    stage.append(shard(Signal::Audit, 1), &failures(7, "198.51.100.7"), 7);
+    stage.append(shard(Signal::Audit, 0), &failures(6, "198.51.100.8"), 6);
+    stage.until("both alerts", &(2, 18), || {
+        (alert(&stage, "count(*)"), alert(&stage, "sum(count)"))
+    });
+    let events = format!(
+        "SELECT count(*) FROM alert_event WHERE org_id = '{}'",
+        stage.org
+    );
+    assert_eq!(stage.number(&events), 2);
+    drop(workers);
+}
+
+#[test]
+fn a_new_alert_leaves_a_notification_where_a_channel_wants_it() {
+    let stage = Stage::new();
+    stage.sql(&format!(
+        "INSERT INTO notification_channel (id, org_id, name, kind, min_severity, url) \
+         VALUES (gen_random_uuid(), '{}', 'c', 'webhook', 'medium', 'https://example.com/')",
+        stage.org
+    ));
+    add_rule(&stage, &brute_force());
+    let low = json!({"id": "LOW", "name": "Low", "version": 1, "severity": "low", "message": "m",
+                     "scope": ["audit"], "selection": [{"field": "outcome", "op": "eq_ci", "value": "FAILURE"}]});
+    add_rule(&stage, &low);
+    let worker = stage.worker(&[]);
+    stage.append(shard(Signal::Audit, 0), &failures(6, "198.51.100.9"), 6);
+    stage.until("the alert", &true, || {
+        alert(&stage, "count(*) FILTER (WHERE rule_id = 'BRUTE')") == 1
+    });
+    assert!(alert(&stage, "count(*) FILTER (WHERE rule_id = 'LOW')") > 0);
+    let outbox = format!("SELECT count(*) FROM outbox WHERE org_id = '{}'", stage.org);
+    assert_eq!(stage.number(&outbox), 1);
+    worker.stop();
+}
+
+#[test]
+fn a_rule_works_within_seconds_of_its_writing() {
+    let stage = Stage::new();
+    let worker = stage.worker(&[]);
+    stage.append(shard(Signal::Audit, 0), &failures(1, "198.51.100.1"), 1);
+    stage.until("the first event", &(1, 1), || stage.rows("audit_events"));
+    add_rule(&stage, &brute_force());
+    let written = std::time::Instant::now();
+    let mut sent = 0;
+    stage.until("an alert", &true, || {
+        stage.append(
+            shard(Signal::Audit, 0),
+            &failures(5, &format!("198.51.100.{}", sent % 200)),
+            5,
+        );
+        sent += 1;
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        alert(&stage, "count(*)") > 0
+    });
+    assert!(
+        written.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        written.elapsed()
+    );
+    worker.stop();
+}
+
+#[test]
+fn series_over_the_limit_are_rejected_and_the_books_balance() {
+    let stage = Stage::new();
+    let metrics: Vec<Value> = (0..10)
+        .map(|n| json!({"name": "m", "value": n, "service": "s", "labels": {"n": n.to_string()}}))
+        .collect();
+    let worker = stage.worker(&[("MILLRACE_SERIES_MAX", "7")]);
+    stage.append(shard(Signal::Metrics, 0), &json!({"metrics": metrics}), 10);
+    stage.until("the books", &[10, 7, 3, 0], || stage.books());
+    stage.append(shard(Signal::Metrics, 0), &json!({"metrics": metrics}), 10);
+    stage.until("the books", &[20, 14, 6, 0], || stage.books());
+    worker.stop();
+}
+
+#[test]
+fn audit_rows_are_sealed_into_a_chain() {
+    let stage = Stage::new();
+    let worker = stage.worker(&[]);
+    for round in 1..=3 {
+        stage.append(
+            shard(Signal::Audit, round % 2),
+            &failures(2, "198.51.100.7"),
+            2,
+        );
+        let sealed = format!(
+            "SELECT sum(rows) FROM audit_seal WHERE org_id = '{}'",
+            stage.org
+        );
+        stage.until("a seal", &(i64::from(round) * 2), || stage.number(&sealed));
+    }
+    let broken = format!(
+        "SELECT count(*) FROM audit_seal AS one \
+          WHERE org_id = '{}' AND number > 0 AND NOT EXISTS \
+            (SELECT 1 FROM audit_seal AS before WHERE before.org_id = one.org_id AND before.number = one.number - 1)",
+        stage.org
+    );
+    assert_eq!(stage.number(&broken), 0);
+    worker.stop();
+}

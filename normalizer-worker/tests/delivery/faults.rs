@@ -1,0 +1,223 @@
+//! What must hold when something breaks: a worker at any step, a lease, an entry, the rows.
+
+use crate::stage::{Stage, shard};
+use millrace_shared::Signal;
+use millrace_shared::ids::LedgerId;
+use normalizer_worker::error::WorkerError;
+use normalizer_worker::ledger::{self, Fence, Targets};
+use serde_json::json;
+use std::time::Duration;
+
+const STEPS: [&str; 6] = [
+    "read",
+    "prepared",
+    "written",
+    "committing",
+    "committed",
+    "audited",
+];
+
+#[test]
+fn a_worker_killed_at_any_step_loses_and_doubles_nothing() {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 0);
+    let mut sent = 0;
+    for step in STEPS {
+        stage.append_logs(logs, sent, 7);
+        sent += 70;
+        let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", step)]);
+        assert!(!doomed.ended(), "the worker outlived {step}");
+        let heir = stage.worker(&[]);
+        let all = u64::from(sent);
+        stage.until(step, &(all, all), || stage.rows("logs"));
+        stage.until(step, &[i64::from(sent), i64::from(sent), 0, 0], || {
+            stage.books()
+        });
+        stage.until("an empty stream", &0, || stage.length(logs));
+        heir.stop();
+    }
+    let sql = format!(
+        "SELECT uniqExact(Body), max(toUInt32(substring(Body, 7))) FROM millrace.logs WHERE OrgId = '{}'",
+        stage.org
+    );
+    assert_eq!(stage.counts(&sql), [u64::from(sent), u64::from(sent) - 1]);
+}
+
+#[test]
+fn a_worker_killed_at_random_moments_loses_and_doubles_nothing() {
+    let stage = Stage::new();
+    let mut sent = 0;
+    for round in 0..6u64 {
+        let doomed = stage.worker(&[("MILLRACE_WORKER_NAME", "same")]);
+        for number in 0..2 {
+            stage.append_logs(shard(Signal::Logs, number), sent, 10);
+            sent += 100;
+        }
+        // Moments all over the life of a batch, not to be waited for by their nature.
+        std::thread::sleep(Duration::from_millis(250 + round * 137 % 500));
+        doomed.signal("KILL");
+        drop(doomed);
+    }
+    let heir = stage.worker(&[("MILLRACE_WORKER_NAME", "same")]);
+    stage.until("all rows", &(u64::from(sent), u64::from(sent)), || {
+        stage.rows("logs")
+    });
+    stage.until(
+        "the books",
+        &[i64::from(sent), i64::from(sent), 0, 0],
+        || stage.books(),
+    );
+    heir.stop();
+}
+
+#[test]
+fn a_worker_paused_past_its_lease_writes_nothing_more() {
+    let stage = Stage::new();
+    let zombie = stage.worker(&[("MILLRACE_WORKER_NAME", "zombie")]);
+    let owners = "SELECT count(*) FROM shard WHERE owner = 'zombie'";
+    stage.until("all shards held", &10, || stage.number(owners));
+    for number in 0..2 {
+        stage.append_logs(shard(Signal::Logs, number), 0, 20);
+    }
+    zombie.signal("STOP");
+    let heir = stage.worker(&[("MILLRACE_WORKER_NAME", "heir")]);
+    stage.until("all rows", &(400, 400), || stage.rows("logs"));
+    stage.until("the books", &[400, 400, 0, 0], || stage.books());
+    zombie.signal("CONT");
+    for number in 0..2 {
+        stage.append_logs(shard(Signal::Logs, number), 0, 20);
+    }
+    stage.until("more rows", &(800, 800), || stage.rows("logs"));
+    stage.until("the books", &[800, 800, 0, 0], || stage.books());
+    // Both live: shards are shared again, each owned once.
+    stage.until("a fair share", &(5, 5), || {
+        let of = |name: &str| {
+            stage.number(&format!(
+                "SELECT count(*) FROM shard WHERE owner = '{name}'"
+            ))
+        };
+        (of("zombie"), of("heir"))
+    });
+    zombie.stop();
+    heir.stop();
+}
+
+#[test]
+fn poison_is_parked_and_its_neighbours_go_on() {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 0);
+    stage.append_logs(logs, 0, 2);
+    stage.append_raw(logs, "no description", b"body");
+    stage.append_raw(logs, &stage.meta(3).to_text(), b"\xff\xff damaged");
+    stage.append_logs(logs, 20, 2);
+    let worker = stage.worker(&[]);
+    stage.until("rows", &(40, 40), || stage.rows("logs"));
+    stage.until("the books", &[43, 40, 0, 3], || stage.books());
+    let letters = format!(
+        "SELECT count(*) FROM dead_letter WHERE signal = 'logs' AND reason IN ('bad_entry', 'damaged_encoding') \
+            AND (org_id = '{}' OR org_id IS NULL)",
+        stage.org
+    );
+    assert_eq!(stage.number(&letters), 2);
+    stage.until("an empty stream", &0, || stage.length(logs));
+    worker.stop();
+    stage.sql("DELETE FROM dead_letter");
+}
+
+#[test]
+fn an_entry_that_clickhouse_refuses_is_found_and_parked() {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 1);
+    stage.ask("ALTER TABLE millrace.logs ADD CONSTRAINT no_poison CHECK Body != 'POISON'");
+    stage.append_logs(logs, 0, 5);
+    let poison = json!({"logs": [{"service": "s", "message": "fine"}, {"service": "s", "message": "POISON"}]});
+    stage.append(logs, &poison, 2);
+    stage.append_logs(logs, 50, 5);
+    let worker = stage.worker(&[("MILLRACE_BATCH_AGE_MS", "1000")]);
+    stage.until("the books", &[102, 100, 0, 2], || stage.books());
+    assert_eq!(stage.rows("logs"), (100, 100));
+    stage.ask("ALTER TABLE millrace.logs DROP CONSTRAINT no_poison");
+    let letters = format!(
+        "SELECT sum(events) FROM dead_letter WHERE reason = 'refused_by_store' AND org_id = '{}'",
+        stage.org
+    );
+    assert_eq!(stage.number(&letters), 2);
+    stage.until("an empty stream", &0, || stage.length(logs));
+    assert_eq!(stage.rows("logs"), (100, 100));
+    worker.stop();
+}
+
+fn damaged_rows_are_put_right(damage: impl Fn(u64) -> String, seen: u64) {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 0);
+    stage.append_logs(logs, 0, 4);
+    let worker = stage.worker(&[("MILLRACE_AUDIT_DELAY_S", "86400")]);
+    stage.until("the books", &[40, 40, 0, 0], || stage.books());
+    worker.stop();
+    let last = "SELECT max(seq) FROM batch WHERE signal = 'logs' AND shard = 0";
+    let seq = u64::try_from(stage.number(last)).unwrap();
+    let events =
+        format!("SELECT events FROM batch WHERE signal = 'logs' AND shard = 0 AND seq = {seq}");
+    assert_eq!(stage.number(&events), 40, "the entries went into one batch");
+    stage.ask(&damage(LedgerId::new(0, seq).0));
+    assert_eq!(stage.rows("logs").0, seen);
+    let worker = stage.worker(&[]);
+    stage.until("rows put right", &(40, 40), || stage.rows("logs"));
+    stage.until("an empty stream", &0, || stage.length(logs));
+    assert_eq!(stage.books(), [40, 40, 0, 0]);
+    worker.stop();
+}
+
+#[test]
+fn rows_doubled_behind_our_back_are_put_right_by_the_audit() {
+    let double =
+        |id| format!("INSERT INTO millrace.logs SELECT * FROM millrace.logs WHERE BatchId = {id}");
+    damaged_rows_are_put_right(double, 80);
+}
+
+#[test]
+fn rows_lost_behind_our_back_are_put_right_by_the_audit() {
+    let lose = |id| {
+        format!(
+            "ALTER TABLE millrace.logs DELETE WHERE BatchId = {id} AND RowNumber < 3 \
+             SETTINGS mutations_sync = 2"
+        )
+    };
+    damaged_rows_are_put_right(lose, 37);
+}
+
+#[test]
+fn a_commit_under_an_old_epoch_is_refused() {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 0);
+    stage.append_logs(logs, 0, 3);
+    let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", "written")]);
+    assert!(!doomed.ended());
+    let row = "signal = 'logs' AND shard = 0 AND state = 'PREPARED'";
+    assert_eq!(
+        stage.number(&format!("SELECT count(*) FROM batch WHERE {row}")),
+        1
+    );
+    let fence = |more: i64| Fence {
+        shard: logs,
+        epoch: stage.number("SELECT epoch FROM shard WHERE signal = 'logs' AND shard = 0") + more,
+    };
+    let seq = stage.number(&format!("SELECT seq FROM batch WHERE {row}"));
+    let commit = |fence: Fence| {
+        stage.runtime.block_on(async {
+            let mut client = stage.pool.get().await.unwrap();
+            let tx = client.transaction().await.unwrap();
+            ledger::commit(&tx, fence, seq, &Targets::new()).await
+        })
+    };
+    assert!(matches!(commit(fence(-1)), Err(WorkerError::Fenced(_))));
+    assert!(
+        commit(fence(0)).is_ok(),
+        "rolled back, so nothing has changed"
+    );
+    let heir = stage.worker(&[]);
+    stage.until("the books", &[30, 30, 0, 0], || stage.books());
+    assert_eq!(stage.rows("logs"), (30, 30));
+    assert!(matches!(commit(fence(-1)), Err(WorkerError::Fenced(_))));
+    heir.stop();
+}
