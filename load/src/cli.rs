@@ -69,7 +69,8 @@ enum What {
     Generate(Generate),
     /// Lines of a file (`-` for standard input) as log events.
     Replay(ReplayArgs),
-    /// Prebuilt requests at little cost, to measure a gateway (http only).
+    /// Prebuilt requests at little cost, to measure a gateway (http only). Quotas apply: set
+    /// `MILLRACE_ADDRESS_REQUESTS_PER_MINUTE=0` there, and the organisation's own in its table.
     Bench(BenchArgs),
     /// Carries out the examples of the contract against the gateway.
     Examples {
