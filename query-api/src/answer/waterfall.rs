@@ -278,55 +278,61 @@ fn self_time(spans: &[SpanRow], at: usize, tree: &Tree) -> i64 {
     (span.end() - span.start - covered).max(0)
 }
 
+/// Start and end of each span together with everything below it: a child may outlive its parent.
+fn extents(spans: &[SpanRow], tree: &Tree) -> Vec<(i64, i64)> {
+    let mut extents: Vec<_> = spans.iter().map(|span| (span.start, span.end())).collect();
+    for (at, _) in tree.in_order().into_iter().rev() {
+        let children = tree.children.get(at).into_iter().flatten();
+        let below = children.filter_map(|child| extents.get(*child).copied());
+        let whole = below.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        if let (Some(own), Some(below)) = (extents.get_mut(at), whole) {
+            *own = (own.0.min(below.0), own.1.max(below.1));
+        }
+    }
+    extents
+}
+
 /// From the end of the trace backwards: at every moment the span that ended last among the children
 /// of the one waited for, down to the leaves; what no child accounts for is the span's own. (The
-/// algorithm of Eker et al., "CRISP: Critical Path Analysis of Large-Scale Microservice
-/// Architectures", USENIX ATC 2022.) Stretches in time order, gaps between roots left out.
+/// algorithm of Zhang et al., "CRISP: Critical Path Analysis of Large-Scale Microservice
+/// Architectures", USENIX ATC 2022.) Stretches in time order; time in which nothing ran is left out.
 fn critical_path(
     spans: &[SpanRow],
     tree: &Tree,
     (start, end): (i64, i64),
 ) -> Vec<(usize, i64, i64)> {
+    let extents = extents(spans, tree);
     let mut path = Vec::new();
-    // Work left, the latest last: a span (or, for `None`, the gap above all roots) and the stretch
-    // of time to be explained by it and its children.
+    // A span (`None` is above all roots) and the time to be explained by it and what is below it.
     let mut waiting = vec![(None, start, end)];
     while let Some((at, from, to)) = waiting.pop() {
         let children = match at {
             Some(at) => tree.children.get(at),
             None => Some(&tree.roots),
         };
-        let mut by_end: Vec<usize> = children.into_iter().flatten().copied().collect();
-        by_end.sort_by_key(|child| spans.get(*child).map(SpanRow::end));
+        let mut children: Vec<usize> = children.into_iter().flatten().copied().collect();
+        children.sort_by_key(|child| extents.get(*child).map(|extent| extent.1));
+        let own = at.and_then(|at: usize| Some((at, spans.get(at)?)));
+        let mut keep = |from: i64, to: i64| {
+            if let Some((at, span)) = own {
+                path.push((at, from.max(span.start), to.min(span.end())));
+            }
+        };
         let mut now = to;
-        let mut stretches = Vec::new();
-        for child in by_end.into_iter().rev() {
-            let Some(span) = spans.get(child) else {
+        for child in children.into_iter().rev() {
+            let Some((child_start, child_end)) = extents.get(child) else {
                 continue;
             };
-            let (child_from, child_to) = (span.start.max(from), span.end().min(now));
-            if child_to <= child_from {
-                continue;
-            }
-            if child_to < now {
-                stretches.push((at, child_to, now, false));
-            }
-            stretches.push((Some(child), child_from, child_to, true));
-            now = child_from;
-        }
-        if now > from {
-            stretches.push((at, from, now, false));
-        }
-        // Taken from the back, the latest stretch of all is settled first; put back in time order
-        // at the end.
-        for (span, from, to, descend) in stretches.into_iter().rev() {
-            match (span, descend) {
-                (Some(span), false) => path.push((span, from, to)),
-                (span, true) => waiting.push((span, from, to)),
-                (None, false) => {}
+            let (child_from, child_to) = ((*child_start).max(from), (*child_end).min(now));
+            if child_to > child_from {
+                keep(child_to, now);
+                waiting.push((Some(child), child_from, child_to));
+                now = child_from;
             }
         }
+        keep(from, now);
     }
+    path.retain(|(_, from, to)| to > from);
     path.sort_by_key(|(_, from, _)| *from);
     path
 }

@@ -1,0 +1,14 @@
+//! The query API, asked over HTTP in this process, on the real engines. Every test makes its own
+//! organisations, so tests run side by side and over any data.
+
+mod world;
+mod access;
+mod logs;
+mod metrics;
+mod traces;
+mod audit;
+mod rum;
+mod alerts;
+mod rules;
+mod books;
+mod limits;
