@@ -1,0 +1,27 @@
+//! Whole-pipeline tests on the real engines. One binary, so that one installation serves them all.
+//!
+//! Engines come from the environment (`make test` gives them) or are started here; the binaries of
+//! the services must be built (`make test` does).
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test says that something is wrong"
+)]
+
+mod contract;
+mod signing;
+mod accepting;
+mod stories;
+mod tenancy;
+mod privacy;
+mod detection;
+mod series;
+mod outages;
+mod dead_letters;
+mod load;
+mod kills;
+mod schema;
+mod operator;
