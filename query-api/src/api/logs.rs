@@ -36,7 +36,7 @@ pub(crate) struct LogSearch {
     end: Option<Loose>,
     /// Services.
     service: Option<OneOrMany>,
-    /// Levels as they were sent, such as `error`.
+    /// Levels as they were sent, such as `error`, in upper or lower case.
     level: Option<OneOrMany>,
     /// Severities: info, low, medium, high, critical.
     severity: Option<OneOrMany>,
@@ -95,7 +95,9 @@ impl<'de> Deserialize<'de> for Attributes {
             Some((key.to_owned(), value.to_owned()))
         };
         let pairs: Option<Vec<_>> = listed.iter().map(pair).collect();
-        pairs.map(Attributes).ok_or_else(|| D::Error::custom("attribute must be `key=value`"))
+        pairs
+            .map(Attributes)
+            .ok_or_else(|| D::Error::custom("attribute must be `key=value`"))
     }
 }
 
@@ -147,21 +149,24 @@ impl LogSearch {
     fn scan(&self, now_ns: i64) -> Result<Scan, Problem> {
         let mut scan = Scan::new(Table::Logs, self.paging().range(now_ns)?);
         scan.one_of(Column::Service, self.service.as_ref());
-        scan.one_of(Column::SeverityText, self.level.as_ref());
+        scan.one_of_any_case(Column::SeverityText, self.level.as_ref());
         scan.one_of_lower(Column::Severity, self.severity.as_ref());
         scan.one_of(Column::Host, self.host.as_ref());
         scan.one_of(Column::Environment, self.environment.as_ref());
         if let Some(trace) = &self.trace_id {
-            scan.conditions.push(Condition::OneOf(Column::Trace, vec![trace.to_lowercase()]));
+            scan.conditions
+                .push(Condition::OneOf(Column::Trace, vec![trace.to_lowercase()]));
         }
         if let Some(id) = self.event_id {
             scan.conditions.push(Condition::Id(id));
         }
         if let Some(observable) = &self.observable {
-            scan.conditions.push(Condition::Holds(List::Observables, observable.clone()));
+            scan.conditions
+                .push(Condition::Holds(List::Observables, observable.clone()));
         }
         if let Some(rule) = &self.rule {
-            scan.conditions.push(Condition::Holds(List::Rules, rule.clone()));
+            scan.conditions
+                .push(Condition::Holds(List::Rules, rule.clone()));
         }
         attributes(&mut scan, Map::Log, self.attribute.as_ref())?;
         Ok(scan)
@@ -172,9 +177,10 @@ impl LogSearch {
             None | Some("auto") => Ok(TextMode::Auto),
             Some("words") => Ok(TextMode::Words),
             Some("substring") => Ok(TextMode::Substring),
-            Some(_) => {
-                Err(Problem::parameter("text_mode", "must be auto, words or substring"))
-            }
+            Some(_) => Err(Problem::parameter(
+                "text_mode",
+                "must be auto, words or substring",
+            )),
         }
     }
 
@@ -190,7 +196,10 @@ impl LogSearch {
             scan
         };
         let words = words(text);
-        let substring = ("substring", with(Condition::Contains(Column::Body, text.to_owned())));
+        let substring = (
+            "substring",
+            with(Condition::Contains(Column::Body, text.to_owned())),
+        );
         if words.is_empty() {
             return Ok(vec![substring]);
         }
@@ -240,7 +249,9 @@ pub(crate) async fn search(
             break;
         }
     }
-    answered.map(Json).ok_or_else(|| Problem::internal("nothing was asked", &"logs"))
+    answered
+        .map(Json)
+        .ok_or_else(|| Problem::internal("nothing was asked", &"logs"))
 }
 
 /// A bar of a histogram.
@@ -288,7 +299,10 @@ pub(crate) async fn histogram(
             return Err(Problem::new(Refusal::Unprocessable, detail));
         }
         let range = scan.range;
-        let counts = api.clickhouse.rows(&caller.bind(Histogram { scan, step_s })?).await?;
+        let counts = api
+            .clickhouse
+            .rows(&caller.bind(Histogram { scan, step_s })?)
+            .await?;
         let empty = counts.is_empty();
         let first = (range.start / NS_PER_SECOND).div_euclid(step_s) * step_s;
         let last = (range.end - 1) / NS_PER_SECOND;
@@ -317,7 +331,9 @@ pub(crate) async fn histogram(
             break;
         }
     }
-    answered.map(Json).ok_or_else(|| Problem::internal("nothing was asked", &"logs"))
+    answered
+        .map(Json)
+        .ok_or_else(|| Problem::internal("nothing was asked", &"logs"))
 }
 
 fn empty_bar(at: i64) -> HistogramBar {

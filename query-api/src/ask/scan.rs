@@ -89,6 +89,19 @@ impl Scan {
         }
     }
 
+    /// The same for words that are stored as they were sent, in one of the usual spellings.
+    pub fn one_of_any_case(&mut self, column: Column, values: Option<&super::OneOrMany>) {
+        let values = values.map(super::OneOrMany::split).unwrap_or_default();
+        if !values.is_empty() {
+            let spellings = values.iter().flat_map(|value| {
+                let (lower, upper) = (value.to_lowercase(), value.to_uppercase());
+                let capital: String = upper.chars().take(1).chain(lower.chars().skip(1)).collect();
+                [value.clone(), lower, upper, capital]
+            });
+            self.conditions.push(Condition::OneOf(column, spellings.collect()));
+        }
+    }
+
     /// The same for words that are stored in upper case.
     pub fn one_of_upper(&mut self, column: Column, values: Option<&super::OneOrMany>) {
         let values = values.map(super::OneOrMany::split).unwrap_or_default();
@@ -120,7 +133,10 @@ mod tests {
 
     #[test]
     fn words_are_cut_as_the_index_cuts_them() {
-        assert_eq!(words("GET /api?id=42 Größe"), ["get", "api", "id", "42", "größe"]);
+        assert_eq!(
+            words("GET /api?id=42 Größe"),
+            ["get", "api", "id", "42", "größe"]
+        );
         assert!(words("-- ;").is_empty());
     }
 }
