@@ -14,8 +14,9 @@ use deadpool_postgres::{Client, Pool};
 use futures_util::{StreamExt as _, pin_mut};
 use millrace_detection::IndicatorIndex;
 use millrace_shared::Signal;
+use millrace_shared::ids::OrgId;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -46,7 +47,11 @@ pub struct Controls {
     recent: Mutex<VecDeque<Arc<Snapshot>>>,
     index: Mutex<Option<Index>>,
     loading: tokio::sync::Mutex<()>,
+    own: OnceLock<OrgId>,
 }
+
+/// The organisation of the pipeline's own telemetry.
+const OWN_NAME: &str = "millrace-self";
 
 impl Controls {
     /// Loads the present revision. `fixed` is what does not depend on it.
@@ -67,6 +72,7 @@ impl Controls {
             index: Mutex::new(Some((revision, snapshot.control.indicators()))),
             recent: Mutex::new(VecDeque::from([snapshot])),
             loading: tokio::sync::Mutex::new(()),
+            own: OnceLock::new(),
         })
     }
 
@@ -98,6 +104,7 @@ impl Controls {
     pub async fn refresh(&self) -> Result<bool, WorkerError> {
         let mut client = self.pool.get().await?;
         let latest = revision(&mut client).await?;
+        self.find_own(&client).await?;
         drop(client);
         if latest == self.current().revision {
             return Ok(false);
@@ -109,6 +116,24 @@ impl Controls {
         metrics::CONTROL_REVISION.set(&[], as_gauge(latest));
         tracing::info!(revision = latest, "control tables reloaded");
         Ok(true)
+    }
+
+    /// Whether it is the organisation of the pipeline's own telemetry, of whose batches nothing may
+    /// be told to itself.
+    #[must_use]
+    pub fn is_own(&self, org: OrgId) -> bool {
+        self.own.get() == Some(&org)
+    }
+
+    async fn find_own(&self, client: &Client) -> Result<(), WorkerError> {
+        if self.own.get().is_some() {
+            return Ok(());
+        }
+        let sql = "SELECT id FROM organisation WHERE name = $1";
+        if let Some(row) = client.query_opt(sql, &[&OWN_NAME]).await? {
+            let _ = self.own.set(row.try_get(0)?);
+        }
+        Ok(())
     }
 
     fn kept(&self, revision: i64) -> Option<Arc<Snapshot>> {

@@ -96,6 +96,7 @@ pub fn serve(boot: Boot) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
+        boot.send_telemetry(&shutdown);
         let ready = Arc::new(OnceLock::new());
         let port = admin::serve(
             listener,

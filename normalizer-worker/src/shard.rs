@@ -79,6 +79,8 @@ struct Flight {
     write: JoinHandle<Result<(), WorkerError>>,
     held: Held,
     since: Instant,
+    /// From preparing to commit, for whoever follows the pipeline itself.
+    span: tracing::Span,
 }
 
 impl Shard {
@@ -185,6 +187,7 @@ impl Shard {
             received_day: date(day)?,
             attempt: 0,
         };
+        let span = self.span_of(&batch, &draft);
         self.prepare(position, &batch).await?;
         let write = tokio::spawn(write_all(
             Arc::clone(plant),
@@ -197,7 +200,16 @@ impl Shard {
             write,
             held,
             since,
+            span,
         })
+    }
+
+    /// A batch of the pipeline's own telemetry alone is marked, so that it is not told to itself.
+    fn span_of(&self, batch: &Batch, draft: &Draft) -> tracing::Span {
+        let mut orgs = draft.output.usage.iter().flatten().map(|usage| usage.org);
+        let own = orgs.all(|org| self.plant.controls.is_own(org));
+        let (events, revision) = (batch.events, batch.revision);
+        tracing::info_span!("batch", shard = %self.id(), seq = batch.seq, events, revision, own)
     }
 
     async fn prepare(&self, position: &mut Position, batch: &Batch) -> Result<(), WorkerError> {
@@ -236,6 +248,7 @@ impl Shard {
                 write,
                 held,
                 since,
+                span,
             } = flight;
             let written = write.await.unwrap_or(Err(WorkerError::Stopping));
             if outcome.is_ok() {
@@ -248,7 +261,7 @@ impl Shard {
             if outcome.is_ok() {
                 self.observe("whole", since);
             }
-            drop(held);
+            drop((held, span));
         }
         outcome
     }

@@ -68,8 +68,9 @@ fn stripe(kind: u8, org: OrgId, rule: &[u8], key: &[u8]) -> i32 {
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The upper bits of FNV are the better mixed ones.
-    i32::try_from((hash >> 32) % STRIPES).unwrap_or(0)
+    // FNV mixes upwards only: the final steps of MurmurHash3 bring all bits to bear on the rest.
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    i32::try_from((mixed >> 32) % STRIPES).unwrap_or(0)
 }
 
 #[cfg(test)]
