@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Bytes of the longest way to write an IPv6 address, and so how far around a colon one looks.
+pub(super) const V6_BYTES_MAX: usize = 45;
+
 /// Whether an address is private, loopback, link-local, for documentation, or otherwise never a
 /// stranger's (RFC 6890 and its registries).
 #[must_use]
@@ -54,7 +57,7 @@ pub(super) fn parse_v4(text: &str) -> Option<Ipv4Addr> {
 pub(super) fn parse_v6(text: &str) -> Option<Ipv6Addr> {
     let digit = || text.bytes().any(|byte| byte.is_ascii_digit());
     let colons = text.bytes().filter(|byte| *byte == b':').count();
-    if text.len() > 45 || colons < 2 || (colons < 6 && !text.contains("::")) || !digit() {
+    if text.len() > V6_BYTES_MAX || colons < 2 || (colons < 6 && !text.contains("::")) || !digit() {
         return None;
     }
     text.parse().ok()

@@ -41,6 +41,7 @@ const fn class(byte: u8) -> u8 {
     class
 }
 
+#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte: u8 = 0;

@@ -191,6 +191,10 @@ impl<'s, 'a> Scan<'s, 'a> {
         if in_path || in_code || matches!(before, b'\\' | b'@' | b'$') {
             return;
         }
+        // A name with letters outside ASCII was cut in the middle; its registered form is ASCII.
+        if self.touches_letter(text, start, end) {
+            return;
+        }
         let name = self.lower(name);
         if domain::is_file_like(name) && !domain::is_host_field(self.field) {
             return;
@@ -199,6 +203,19 @@ impl<'s, 'a> Scan<'s, 'a> {
             self.add(Kind::Domain, name);
             self.floor = end;
         }
+    }
+
+    /// Whether a letter stands next to the name that could be part of it. Scripts that are written
+    /// without blanks between words are not taken for part of it.
+    fn touches_letter(&self, text: &str, start: usize, end: usize) -> bool {
+        let joins = |letter: char| letter.is_alphabetic() && letter < '\u{2E80}';
+        text.get(..start)
+            .and_then(|before| before.chars().next_back())
+            .is_some_and(joins)
+            || text
+                .get(end..)
+                .and_then(|after| after.chars().next())
+                .is_some_and(joins)
     }
 
     /// A colon: the middle of a URL's `://`, or of an IPv6 address.
@@ -216,13 +233,14 @@ impl<'s, 'a> Scan<'s, 'a> {
     }
 
     fn url(&mut self, text: &'a str, colon: usize) -> Option<usize> {
-        let (url, end) = url::parse(text, self.floor, colon)?;
-        let host = self.lower(url.host);
+        let head = url::head(text, self.floor, colon)?;
+        let host = self.lower(head.host);
         let (kind, host) = match host.parse::<IpAddr>() {
             Ok(address) => self.canonical_address(host, address),
             Err(_) if domain::is_domain(host) => (Kind::Domain, host),
             Err(_) => return None,
         };
+        let (url, end) = url::whole(text, head)?;
         let canonical = url.canonical(host, self.arena);
         self.add(Kind::Url, canonical);
         self.add(kind, host);
@@ -240,12 +258,13 @@ impl<'s, 'a> Scan<'s, 'a> {
     fn v6(&mut self, text: &'a str, at: usize) -> Option<usize> {
         let bytes = text.as_bytes();
         let part = |byte: u8| is(byte, HEX) || byte == b':' || byte == b'.';
+        let floor = self.floor.max(at.saturating_sub(address::V6_BYTES_MAX));
         let mut start = at;
-        while start > self.floor && part(bytes::before(bytes, start)) {
+        while start > floor && part(bytes::before(bytes, start)) {
             start -= 1;
         }
         let mut end = at + 1;
-        while part(bytes::at(bytes, end)) {
+        while end - at <= address::V6_BYTES_MAX && part(bytes::at(bytes, end)) {
             end += 1;
         }
         if is(bytes::before(bytes, start), ALNUM) || is(bytes::at(bytes, end), ALNUM) {

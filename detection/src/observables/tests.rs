@@ -67,6 +67,7 @@ fn domains_but_not_files_and_code() {
         &[],
     );
     is("server.host=1 foo.run() java.lang.String 1.5s", &[]);
+    is("bücher.de 访问evil.com查看", &[(Kind::Domain, "evil.com")]);
     is(
         "tcp://db.evil.com:5432 evil.com/path",
         &[(Kind::Domain, "db.evil.com"), (Kind::Domain, "evil.com")],
@@ -107,6 +108,20 @@ fn urls_with_their_hosts() {
         "http://main.rs/x",
         &[(Kind::Url, "http://main.rs/x"), (Kind::Domain, "main.rs")],
     );
+}
+
+/// Text made to be read again and again from every byte is read in one go: a reader whose work
+/// grows with the square of the length would not come to an end here.
+#[test]
+fn hostile_text_is_read_in_one_go() {
+    for part in [
+        "a:", "http://", "http://)", "a.", "a@", "1.", "::", "[[.", "cve-", "a-1.",
+    ] {
+        assert!(
+            found(&part.repeat(300_000 / part.len())).len() < 2,
+            "{part}"
+        );
+    }
 }
 
 #[test]

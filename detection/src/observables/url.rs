@@ -20,38 +20,51 @@ const SCHEMES: [(&str, &str, &str); 9] = [
 /// Bytes of a URL at most: what browsers and proxies still agree on.
 const URL_BYTES_MAX: usize = 2048;
 
-/// A URL where it stands in a text.
+/// Bytes of user, host and port at most: a name of the greatest length and some credentials.
+const AUTHORITY_BYTES_MAX: usize = 400;
+
+/// The beginning of a URL, up to its path. Its host is looked at before the path is read, so that
+/// text full of `http://` costs no more than other text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Url<'t> {
+pub(super) struct Head<'t> {
     scheme: &'static str,
     default_port: &'static str,
-    /// As it was written, from scheme to end.
-    pub(super) whole: &'t str,
+    from: usize,
+    path_from: usize,
     /// The host, without user, port and brackets.
     pub(super) host: &'t str,
     port: &'t str,
-    path: &'t str,
     in_brackets: bool,
 }
 
-/// Reads the URL around `://` at `colon`, whose scheme may reach back to `floor`. Returns it with
-/// its end.
-pub(super) fn parse(text: &str, floor: usize, colon: usize) -> Option<(Url<'_>, usize)> {
+/// A URL where it stands in a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Url<'t> {
+    head: Head<'t>,
+    /// As it was written, from scheme to end.
+    whole: &'t str,
+    path: &'t str,
+}
+
+/// Reads the beginning of the URL around `://` at `colon`, whose scheme may reach back to `floor`.
+pub(super) fn head(text: &str, floor: usize, colon: usize) -> Option<Head<'_>> {
     let bytes = text.as_bytes();
-    let from = bytes::run_start(
-        bytes,
-        floor.max(colon.saturating_sub(8)),
-        colon,
-        bytes::ALNUM,
-    );
+    let floor = floor.max(colon.saturating_sub(8));
+    let from = bytes::run_start(bytes, floor, colon, bytes::ALNUM);
     let written = text.get(from..colon)?;
     let (_, scheme, default_port) = *SCHEMES
         .iter()
         .find(|(name, _, _)| written.eq_ignore_ascii_case(name))?;
-    let end = end(bytes, colon + 3);
-    let rest = text.get(colon + 3..end)?;
-    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(split)?;
+    let start = colon + 3;
+    let rest = bytes.get(start..)?;
+    let ends = |byte: &u8| !is(*byte, URL) || matches!(byte, b'/' | b'?' | b'#');
+    let length = rest.iter().take(AUTHORITY_BYTES_MAX).position(ends);
+    let stop = start + length.unwrap_or(rest.len().min(AUTHORITY_BYTES_MAX));
+    let path_from = match bytes::at(bytes, stop) {
+        b'/' | b'?' | b'#' => stop,
+        _ => trimmed(bytes, start, stop),
+    };
+    let authority = text.get(start..path_from)?;
     let server = authority
         .rsplit_once('@')
         .map_or(authority, |(_, server)| server);
@@ -62,38 +75,52 @@ pub(super) fn parse(text: &str, floor: usize, colon: usize) -> Option<(Url<'_>, 
     } else {
         server.split_at_checked(server.find(':').unwrap_or(server.len()))?
     };
-    let path = path.split('#').next().unwrap_or_default();
-    let url = Url {
+    let host = host.trim_end_matches('.');
+    Some(Head {
         scheme,
         default_port,
-        whole: text.get(from..end)?,
-        host: host.trim_end_matches('.'),
+        from,
+        path_from,
+        host,
         port,
-        path: if path == "/" { "" } else { path },
         in_brackets,
+    })
+}
+
+/// Reads on to the end of a URL and returns it with its end.
+pub(super) fn whole<'t>(text: &'t str, head: Head<'t>) -> Option<(Url<'t>, usize)> {
+    let bytes = text.as_bytes();
+    let mut end = head.path_from;
+    if matches!(bytes::at(bytes, end), b'/' | b'?' | b'#') {
+        let limit = bytes.len().min(head.from + URL_BYTES_MAX);
+        let stop = bytes::run_end(bytes.get(..limit)?, end, URL);
+        end = trimmed(bytes, end, stop);
+    }
+    let path = text
+        .get(head.path_from..end)?
+        .split('#')
+        .next()
+        .unwrap_or_default();
+    let url = Url {
+        head,
+        whole: text.get(head.from..end)?,
+        path: if path == "/" { "" } else { path },
     };
     Some((url, end))
 }
 
 /// Where a URL ends: punctuation that ends a sentence and unopened brackets are not part of it.
-fn end(bytes: &[u8], from: usize) -> usize {
-    let limit = bytes.len().min(from + URL_BYTES_MAX);
-    let mut end = bytes::run_end(bytes.get(..limit).unwrap_or_default(), from, URL);
+fn trimmed(bytes: &[u8], from: usize, mut end: usize) -> usize {
+    let run = bytes.get(from..end).unwrap_or_default();
+    let count = |wanted: u8| run.iter().filter(|byte| **byte == wanted).count();
+    let mut round = (count(b'('), count(b')'));
+    let mut square = (count(b'['), count(b']'));
     while end > from {
-        let last = bytes::before(bytes, end);
-        let run = bytes.get(from..end).unwrap_or_default();
-        let unopened = |open: u8| {
-            run.iter().filter(|byte| **byte == last).count()
-                > run.iter().filter(|byte| **byte == open).count()
-        };
-        let drop = match last {
-            b'.' | b',' | b';' | b':' | b'!' | b'?' | b'*' => true,
-            b')' => unopened(b'('),
-            b']' => unopened(b'['),
-            _ => !is(last, URL),
-        };
-        if !drop {
-            break;
+        match bytes::before(bytes, end) {
+            b'.' | b',' | b';' | b':' | b'!' | b'?' | b'*' => {}
+            b')' if round.1 > round.0 => round.1 -= 1,
+            b']' if square.1 > square.0 => square.1 -= 1,
+            _ => break,
         }
         end -= 1;
     }
@@ -104,18 +131,19 @@ impl<'a> Url<'a> {
     /// One spelling for one place: scheme and host in lower case; no user, password, default
     /// port, fragment, or lone slash. The path keeps its case, which servers may tell apart.
     pub(super) fn canonical(&self, host: &'a str, arena: &'a Bump) -> &'a str {
-        let port = if self.port == ":" || self.port == self.default_port {
+        let head = &self.head;
+        let port = if head.port == ":" || head.port == head.default_port {
             ""
         } else {
-            self.port
+            head.port
         };
-        let brackets = if self.in_brackets {
+        let brackets = if head.in_brackets {
             ("[", "]")
         } else {
             ("", "")
         };
         let parts = [
-            self.scheme,
+            head.scheme,
             "://",
             brackets.0,
             host,

@@ -3,7 +3,6 @@
 use super::condition::{self, Test};
 use super::def::{DedupeDef, MissingGroup, RuleDef, Selection, WindowDef};
 use super::error::{Problem, RuleError};
-use super::evaluate::Scratch;
 use super::hours::BusinessHours;
 use super::index::{Cover, Index, IndexBuilder};
 use super::keys::{INDICATOR_SLOT, KeySlot};
@@ -124,12 +123,6 @@ impl RuleSet {
         self.matchers
             .get(usize::from(signal.number()))
             .is_none_or(Option::is_none)
-    }
-
-    /// Working memory for [`RuleSet::evaluate`]. One serves any number of sets in turn.
-    #[must_use]
-    pub fn scratch() -> Scratch {
-        Scratch::default()
     }
 }
 

@@ -220,9 +220,14 @@ fn regex(value: &Json, any_case: bool) -> Result<Test, Wrong> {
         .size_limit(REGEX_COMPILED_BYTES_MAX)
         .dfa_size_limit(REGEX_COMPILED_BYTES_MAX)
         .build();
-    built.map(Test::Regex).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => ("value", "is too large when compiled".to_owned()),
-        error => ("value", error.to_string()),
+    built.map(Test::Regex).map_err(|error| {
+        let too_big = matches!(error, regex::Error::CompiledTooBig(_));
+        let what = if too_big {
+            "is too large when compiled".to_owned()
+        } else {
+            error.to_string()
+        };
+        ("value", what)
     })
 }
 

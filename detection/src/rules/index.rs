@@ -237,6 +237,7 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
     index: Index,
+    slots: HashMap<u32, SlotIndex>,
     patterns: HashMap<u32, HashMap<Box<str>, Vec<u32>>>,
     equal: HashMap<(u32, bool), Equals>,
     seen: HashSet<(u32, Fact)>,
@@ -281,14 +282,7 @@ impl IndexBuilder {
     }
 
     fn slot(&mut self, slot: u32) -> &mut SlotIndex {
-        let slot = slot as usize;
-        if self.index.slots.len() <= slot {
-            self.index.slots.resize_with(slot + 1, || None);
-        }
-        match self.index.slots.get_mut(slot) {
-            Some(entry) => entry.get_or_insert_default(),
-            None => unreachable!("the list was just made long enough"),
-        }
+        self.slots.entry(slot).or_default()
     }
 
     pub(super) fn finish(mut self) -> Index {
@@ -308,6 +302,13 @@ impl IndexBuilder {
                     .slot(slot)
                     .present
                     .extend(patterns.into_values().flatten()),
+            }
+        }
+        let last = self.slots.keys().max().map_or(0, |last| *last as usize + 1);
+        self.index.slots.resize_with(last, || None);
+        for (slot, index) in self.slots {
+            if let Some(place) = self.index.slots.get_mut(slot as usize) {
+                *place = Some(Box::new(index));
             }
         }
         self.index

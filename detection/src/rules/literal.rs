@@ -52,7 +52,6 @@ impl Literal {
     }
 
     /// Whether the event's value is this one.
-    #[expect(clippy::float_cmp, reason = "equality is what the rule asks for")]
     pub(super) fn is(&self, value: &Value<'_>, any_case: bool) -> bool {
         match value {
             Value::Text(text) | Value::Json(text) => {

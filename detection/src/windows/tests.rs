@@ -1,3 +1,5 @@
+#![expect(clippy::cast_sign_loss, reason = "small numbers made here")]
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
