@@ -6,7 +6,6 @@ use crate::error::LoadError;
 use crate::generate::{Batch, Place, Recipe};
 use crate::record::Record;
 use crate::report::{Report, Tally};
-use crate::seed::Dice;
 use crate::send::{Outcome, Sender};
 use millrace_shared::Signal;
 use millrace_shared::limits::events_max;
@@ -65,23 +64,38 @@ impl Mix {
         u32::try_from(most.unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
-    /// The signal of a request.
+    /// The signal of a request. Over as many requests as the weights add up to (once divided by
+    /// what they have in common) each signal has exactly its share, and they come well mixed.
     #[must_use]
     pub fn signal(&self, seed: u64, request: u64) -> Signal {
-        let total: u64 = self
+        let common = self
             .weights
             .iter()
-            .map(|(_, weight)| u64::from(*weight))
-            .sum();
-        let mut roll = Dice::new(seed ^ 0x006D_6978, request).below(total);
+            .fold(0, |all, (_, weight)| divisor(all, u64::from(*weight)));
+        let share = |weight: u32| u64::from(weight) / common.max(1);
+        let total: u64 = self.weights.iter().map(|(_, weight)| share(*weight)).sum();
+        let mut place = ((request % total) * stride(total) + seed % total) % total;
         for (signal, weight) in &self.weights {
-            match roll.checked_sub(u64::from(*weight)) {
-                Some(rest) => roll = rest,
+            match place.checked_sub(share(*weight)) {
+                Some(rest) => place = rest,
                 None => return *signal,
             }
         }
         Signal::Logs
     }
+}
+
+/// The greatest common divisor (Euclid).
+const fn divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { divisor(b, a % b) }
+}
+
+/// A step through `0..total` that meets every place once and keeps neighbours apart: the first
+/// from the golden section on that has no divisor in common with `total`.
+fn stride(total: u64) -> u64 {
+    let golden = (total * 618 / 1000).max(1);
+    let mut steps = golden..golden + total;
+    steps.find(|step| divisor(*step, total) == 1).unwrap_or(1)
 }
 
 /// A run, as its caller wants it.
@@ -276,11 +290,15 @@ mod tests {
     fn a_mix_gives_each_signal_its_share_and_repeats() {
         let mix = Mix::parse("logs=70,metrics=10,traces=10,rum=5,audit=5").unwrap();
         assert_eq!(mix.batch_max(), 500);
-        let count = |wanted| (0..10_000).filter(|n| mix.signal(9, *n) == wanted).count();
-        for (signal, share) in [(Signal::Logs, 7_000), (Signal::Audit, 500)] {
-            let found = count(signal);
-            assert!(found.abs_diff(share) < 200, "{signal}: {found}");
-        }
+        let count = |wanted| (7..27).filter(|n| mix.signal(9, *n) == wanted).count();
+        assert_eq!(Signal::ALL.map(count), [14, 2, 2, 1, 1]);
+        let odd = Mix::parse("logs=7,audit=5").unwrap();
+        assert_eq!(
+            (0..12)
+                .filter(|n| odd.signal(1, *n) == Signal::Audit)
+                .count(),
+            5
+        );
         assert_eq!(mix.signal(9, 77), mix.signal(9, 77));
         for bad in ["", "logs", "logs=x", "lags=1", "logs=0"] {
             assert!(Mix::parse(bad).is_err(), "{bad}");
