@@ -154,6 +154,18 @@ impl Problem {
         response.body(self.body(request_id))
     }
 
+    /// The answer as bytes, for a request that never reached a handler. It ends the connection.
+    pub fn raw(&self, request_id: &str) -> Vec<u8> {
+        let body = self.body(request_id);
+        let (status, title) = (self.refusal.status(), self.refusal.title());
+        let head = format!(
+            "HTTP/1.1 {status} {title}\r\ncontent-length: {}\r\nconnection: close\r\n\
+             content-type: application/problem+json\r\nx-request-id: {request_id}\r\n\r\n",
+            body.len()
+        );
+        [head.into_bytes(), body].concat()
+    }
+
     fn body(&self, request_id: &str) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {

@@ -38,6 +38,7 @@ mod cors;
 mod trail;
 mod batches;
 mod gateway;
+mod connection;
 mod server;
 mod health;
 pub mod dry;

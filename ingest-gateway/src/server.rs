@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::append::{Appender, RESPONSE_TIMEOUT};
 use crate::batches;
 use crate::config::Config;
+use crate::connection::{Connection, Patience};
 use crate::cors;
 use crate::error::{GatewayError, Problem};
 use crate::gateway::{Gateway, Shared};
@@ -11,7 +12,15 @@ use crate::health;
 use crate::ingest::ingest;
 use crate::metrics::{self, DURATION, PANICS, REQUESTS};
 use crate::trail::Trail;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_server::Server;
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpRequest, HttpResponse, Resource, web};
 use futures_util::FutureExt as _;
 use millrace_runtime::redis::Connections;
 use millrace_runtime::shutdown::CancellationToken;
@@ -75,25 +84,19 @@ async fn serve(
     shared: Arc<Shared>,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let config = &shared.config;
-    let (threads, header_timeout) = (config.threads, config.header_timeout);
+    let threads = shared.config.threads;
     let of_threads = Arc::clone(&shared);
+    let draining = shutdown.clone();
     let address = listener.local_addr()?;
-    let server = HttpServer::new(move || {
-        let shared = Arc::clone(&of_threads);
-        App::new()
-            .data_factory(move || std::future::ready(gateway(&shared)))
-            .configure(routes)
-            .default_service(web::to(not_found))
-    })
-    .workers(threads)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(header_timeout)
-    .max_connections(CONNECTIONS_MAX)
-    .shutdown_timeout(SHUTDOWN_S)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let server = Server::build()
+        .workers(threads)
+        .max_concurrent_connections(CONNECTIONS_MAX)
+        .shutdown_timeout(SHUTDOWN_S)
+        .disable_signals()
+        .listen("gateway", listener, move || {
+            connections(&of_threads, &draining)
+        })?
+        .run();
     tracing::info!(%address, threads, "gateway listens");
     let handle = server.handle();
     let stop = async {
@@ -103,6 +106,36 @@ async fn serve(
     };
     let (served, ()) = futures_util::future::join(server, stop).await;
     served
+}
+
+/// What serves the connections of one thread.
+fn connections(
+    shared: &Arc<Shared>,
+    draining: &CancellationToken,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
++ use<> {
+    let of_app = Arc::clone(shared);
+    let app = App::new()
+        .data_factory(move || std::future::ready(gateway(&of_app)))
+        .configure(routes)
+        .default_service(web::to(not_found));
+    let app = map_config(app.into_factory(), |()| AppConfig::default());
+    let draining = draining.clone();
+    let http = HttpService::build()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(shared.config.header_timeout)
+        .graceful_shutdown_signal(move || draining.clone().cancelled_owned())
+        .h1(app.map_err(|error| error.error_response()));
+    let patience = Patience {
+        // The library's own answer, a 408, comes first where it watches.
+        head: shared.config.header_timeout + Duration::from_secs(1),
+        idle: KEEP_ALIVE + Duration::from_secs(1),
+    };
+    fn_service(move |stream: TcpStream| {
+        let peer = stream.peer_addr().ok();
+        std::future::ready(Ok((Connection::new(stream, patience), peer)))
+    })
+    .and_then(http)
 }
 
 fn gateway(shared: &Arc<Shared>) -> Result<Gateway, ::redis::RedisError> {

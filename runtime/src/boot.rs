@@ -173,19 +173,42 @@ pub fn master_key(settings: &Settings) -> Result<MasterKey, BootError> {
     MasterKey::parse(&text).map_err(BootError::MasterKey)
 }
 
+/// Quiet where a sender could fill the log: the HTTP library logs every malformed request as an
+/// error. A filter that names the target itself has the last word.
+const QUIET: [&str; 2] = ["actix_http::h1::dispatcher=off", "actix_server=warn"];
+
+fn filter(settings: &Settings) -> Result<EnvFilter, BootError> {
+    const NAME: &str = "MILLRACE_LOG";
+    let text = settings.text(NAME)?;
+    let quiet = QUIET.iter().filter(|quiet| !text.contains(**quiet));
+    let all: Vec<&str> = quiet.copied().chain([text]).collect();
+    EnvFilter::try_new(all.join(",")).map_err(|error| {
+        BootError::Settings(SettingsError::Unusable {
+            name: NAME,
+            problem: format!("cannot be read: {error}"),
+        })
+    })
+}
+
 /// Log lines to standard error, and, where the settings ask for it, to the pipeline.
 fn log(
     service: &'static str,
     settings: &Settings,
 ) -> Result<Option<selftel::SelfTelemetry>, BootError> {
-    let filter: EnvFilter = settings.get("MILLRACE_LOG")?;
+    let filter = filter(settings)?;
     let (capture, telemetry) = selftel::from_settings(service, settings)?.unzip();
     let registry = tracing_subscriber::registry().with(filter).with(capture);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Failing means that the process already logs somewhere, which is as good.
     let _ = match settings.text("MILLRACE_LOG_FORMAT")? {
         "json" => registry
-            .with(lines.json().flatten_event(true).with_current_span(false))
+            .with(
+                lines
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(false)
+                    .with_span_list(false),
+            )
             .try_init(),
         "text" => registry.with(lines).try_init(),
         _ => {
