@@ -189,6 +189,7 @@ fn an_alert_is_handled_step_by_step_and_remembers_who_did_it() {
     let to =
         |status: &str| org.tell_as("analyst", &path, &json!({"status": status, "note": "seen"}));
     assert_eq!(to("acknowledged").status, 200);
+    assert_eq!(to("in_progress").status, 200);
     assert_eq!(to("resolved").status, 200);
     let illegal = to("in_progress");
     assert_eq!(illegal.status, 409, "{}", illegal.text());

@@ -186,6 +186,14 @@ fn a_worker_killed_twenty_times_loses_nothing_and_doubles_nothing() {
         drained(&installation);
     });
     let stored = stored(&installation, &org);
+    let sql = "SELECT count(*)::bigint, coalesce(sum(attempt), 0)::bigint, max(epoch) FROM batch";
+    let row = block_on(installation.postgres().query_one(sql, &[])).unwrap();
+    let (batches, repeated, epoch): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    eprintln!("{batches} batches, {repeated} repeated attempts, epochs up to {epoch}");
+    assert!(
+        batches >= i64::from(WORKER_KILLS),
+        "a load that the kills could strike"
+    );
     eprintln!(
         "{} events sent, {} acknowledged, {} stored, {:?}",
         oracle.sent(),

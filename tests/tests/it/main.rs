@@ -25,3 +25,4 @@ mod load;
 mod kills;
 mod schema;
 mod operator;
+mod health;

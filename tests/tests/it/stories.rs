@@ -3,7 +3,7 @@
 use millrace_runtime::clock::now_ns;
 use millrace_shared::Signal;
 use millrace_shared::time::rfc3339;
-use millrace_tests::{Http, Org, shared};
+use millrace_tests::{Answer, Http, Org, shared};
 use serde_json::{Value, json};
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
@@ -197,19 +197,19 @@ fn a_trace_is_found_and_drawn_by_the_wall_clock() {
     assert!(spans[1..].iter().all(|span| span["depth"] == 1), "{answer}");
 }
 
-#[test]
-fn a_browser_event_is_found_signed_or_unsigned() {
-    let org = Org::new("rum");
-    let event = |session: &str| {
-        json!({"events": [{
-            "session_id": session, "event_type": "pageview", "page_url": "https://shop.example/cart?step=2",
-            "performance": {"lcp": 1200.5, "cls": 0.02},
-            "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-        }]})
-    };
-    org.store(Signal::Rum, &event("signed"));
-    let origin = "https://shop.example";
-    let key = shared().installation.admin(&[
+fn pageview(session: &str) -> Value {
+    json!({"events": [{
+        "session_id": session, "event_type": "pageview", "page_url": "https://shop.example/cart?step=2",
+        "performance": {"lcp": 1200.5, "cls": 0.02},
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    }]})
+}
+
+const ORIGIN: &str = "https://shop.example";
+
+/// Makes a public key for [`ORIGIN`].
+fn public_key(org: &Org) -> String {
+    let arguments = [
         "keys",
         "create",
         "--org",
@@ -217,58 +217,79 @@ fn a_browser_event_is_found_signed_or_unsigned() {
         "--kind",
         "public",
         "--origins",
-        origin,
-    ]);
-    let key = key["key_id"].as_str().unwrap();
-    let body = event("unsigned").to_string();
+        ORIGIN,
+    ];
+    let made = shared().installation.admin(&arguments);
+    made["key_id"].as_str().unwrap().to_owned()
+}
+
+/// Posts as a browser does.
+fn as_browser(org: &Org, signal: Signal, key: &str, origin: &str, body: &Value) -> Answer {
     let headers = [
         ("x-org-key", key),
         ("origin", origin),
         ("content-type", "application/json"),
     ];
-    let answer = Http::new()
-        .post(&org.endpoint(Signal::Rum), &headers, body.as_bytes())
+    Http::new()
+        .post(&org.endpoint(signal), &headers, body.to_string().as_bytes())
         .unwrap()
-        .must_be(202);
-    assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
-    let elsewhere = [
-        ("x-org-key", key),
-        ("origin", "https://evil.example"),
-        ("content-type", "application/json"),
-    ];
-    let refused = Http::new()
-        .post(&org.endpoint(Signal::Rum), &elsewhere, body.as_bytes())
-        .unwrap();
-    assert_eq!(refused.status, 403, "{}", refused.text());
-    let not_rum = Http::new()
-        .post(
-            &org.endpoint(Signal::Logs),
-            &headers,
-            br#"{"logs":[{"service":"s","message":"m"}]}"#,
-        )
-        .unwrap();
-    assert!([401, 403].contains(&not_rum.status), "{}", not_rum.text());
+}
+
+#[test]
+fn a_browser_event_is_found_signed_or_unsigned() {
+    let org = Org::new("rum");
+    org.store(Signal::Rum, &pageview("signed"));
+    let key = public_key(&org);
+    let answer = as_browser(&org, Signal::Rum, &key, ORIGIN, &pageview("unsigned")).must_be(202);
+    assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
     org.committed(&answer.json());
     for (session, untrusted) in [("signed", false), ("unsigned", true)] {
         let rows = org.rows(&format!("/api/v1/rum/search?session_id={session}"));
         assert_eq!(rows.len(), 1, "{rows:?}");
+        let row = &rows[0];
         assert_eq!(
-            (&rows[0]["untrusted"], &rows[0]["page"]),
+            (&row["untrusted"], &row["page"]),
             (&json!(untrusted), &json!("/cart")),
-            "{rows:?}"
+            "{row}"
         );
         assert_eq!(
-            (&rows[0]["browser"], &rows[0]["lcp"]),
+            (&row["browser"], &row["lcp"]),
             (&json!("Firefox"), &json!(1200.5)),
-            "{rows:?}"
+            "{row}"
         );
     }
     let pages = org.ask("/api/v1/rum/pages").must_be(200).json();
+    let page = &pages["pages"][0];
     assert_eq!(
-        (&pages["pages"][0]["page"], &pages["pages"][0]["pageviews"]),
+        (&page["page"], &page["pageviews"]),
         (&json!("/cart"), &json!(2)),
         "{pages}"
     );
+}
+
+#[test]
+fn a_public_key_is_for_browser_events_of_its_origins_only() {
+    let org = Org::new("public");
+    let key = public_key(&org);
+    let elsewhere = "https://evil.example";
+    let refused = as_browser(&org, Signal::Rum, &key, elsewhere, &pageview("evil")).must_be(403);
+    assert_eq!(refused.header("access-control-allow-origin"), None);
+    let logs = json!({"logs": [{"service": "s", "message": "m"}]});
+    let refused = as_browser(&org, Signal::Logs, &key, ORIGIN, &logs);
+    assert!([401, 403].contains(&refused.status), "{}", refused.text());
+    // `navigator.sendBeacon` sets no headers: the key is in the query, the type is text.
+    let url = format!("{}?key={key}", org.endpoint(Signal::Rum));
+    let body = pageview("beacon").to_string();
+    let headers = [
+        ("origin", ORIGIN),
+        ("content-type", "text/plain;charset=UTF-8"),
+    ];
+    let beacon = Http::new()
+        .post(&url, &headers, body.as_bytes())
+        .unwrap()
+        .must_be(202);
+    org.committed(&beacon.json());
+    assert_eq!(org.rows("/api/v1/rum/search?session_id=beacon").len(), 1);
 }
 
 #[test]
