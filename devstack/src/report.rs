@@ -39,9 +39,9 @@ pub(crate) fn farewell(run: &Value, logs: &str, run_json: &str) -> String {
         r#"
 Millrace runs.
 
-  gateway      {gateway}        admin {gateway_admin}
-  query API    {query}        admin {query_admin}   OpenAPI {query}/docs
-  worker                                    admin {worker_admin}
+  gateway      {gateway}   admin {gateway_admin}
+  query API    {query}   admin {query_admin}   OpenAPI {query}/docs
+  worker       admin {worker_admin}
   logs         {logs}
   for scripts  {run_json}
 

@@ -99,9 +99,11 @@ impl Placed {
         if self.running() {
             return Ok(());
         }
+        // The usual ports first, so that a stranger's visit does not move a service for good.
+        let (usual, usual_admin) = self.service.ports();
         let free = |port| free_port(Some(port)).doing(|| "cannot find a port".to_owned());
-        self.port = self.port.map(free).transpose()?;
-        self.admin_port = free(self.admin_port)?;
+        self.port = usual.map(free).transpose()?;
+        self.admin_port = free(usual_admin)?;
         Ok(())
     }
 

@@ -63,7 +63,11 @@ impl Stack {
         stack.remember()?;
         let began = Instant::now();
         for slot in &stack.slots {
-            stack.launch(&mut locked(slot), true)?;
+            let mut slot = locked(slot);
+            let wished = options.ports.of(slot.record.engine);
+            Stack::settle(&mut slot.record, wished)?;
+            stack.launch(&mut slot)?;
+            drop(slot);
             stack.remember()?;
         }
         for slot in &stack.slots {
@@ -237,7 +241,7 @@ impl Stack {
     /// Starts an engine that was killed or halted, on its old port and data, and waits until it serves.
     pub fn resume(&self, engine: Engine) -> Result<(), Error> {
         let mut slot = locked(self.slot(engine)?);
-        self.launch(&mut slot, false)?;
+        self.launch(&mut slot)?;
         self.wait(&mut slot)?;
         drop(slot);
         self.remember()
@@ -292,15 +296,25 @@ impl Stack {
         found.ok_or(Error::External(engine))
     }
 
-    fn launch(&self, slot: &mut Slot, may_move: bool) -> Result<(), Error> {
+    /// The port wished for if it is free, else the one it had, else another.
+    fn settle(record: &mut Record, wished: Option<u16>) -> Result<(), Error> {
+        if record.process.is_some_and(Running::alive) {
+            return Ok(());
+        }
+        let choose = || match wished {
+            Some(port) if free_port(Some(port))? == port => Ok(port),
+            _ => free_port(Some(record.port)),
+        };
+        record.port = choose().doing(|| "cannot find a port".to_owned())?;
+        Ok(())
+    }
+
+    fn launch(&self, slot: &mut Slot) -> Result<(), Error> {
         let record = &mut slot.record;
         if record.process.is_some_and(Running::alive) {
             return Ok(());
         }
         let root = self.root.as_ref().ok_or(Error::External(record.engine))?;
-        if may_move {
-            record.port = free_port(Some(record.port)).doing(|| "cannot find a port".to_owned())?;
-        }
         let data = self.directory.join(record.engine.name());
         let launch = Launch {
             root,
