@@ -21,8 +21,8 @@ fn body(signal: Signal) -> Value {
              "service": "api", "start_time": 1_790_000_000_100_u64, "end_time": 1_790_000_000_200_u64},
         ]}),
         Signal::Rum => json!({"events": [
-            {"event_type": "pageview", "session_id": "s1", "url": "https://example.com/a"},
-            {"event_type": "error", "session_id": "s1", "url": "https://example.com/a", "error": {"message": "boom"}},
+            {"event_type": "pageview", "session_id": "s1", "page_url": "https://example.com/a"},
+            {"event_type": "pageview", "session_id": "s1", "page_url": "https://example.com/b"},
         ]}),
         Signal::Audit => json!({"events": [
             {"event_type": "AUTHENTICATION", "action": "login", "outcome": "SUCCESS", "service": "api"},
