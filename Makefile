@@ -16,6 +16,7 @@ stop: ## Stop what `make run` started; the data stays
 	$(DEVSTACK) stop
 
 test: ## All tests, on engines of their own that are thrown away afterwards
+	$(CARGO) build -q --workspace --bins
 	$(DEVSTACK) exec -- $(CARGO) test --workspace --no-fail-fast
 
 docs: ## Write the generated documents anew
