@@ -24,7 +24,10 @@ struct RequestId(String);
 #[must_use]
 pub(crate) fn request_id(request: &HttpRequest) -> String {
     let extensions = request.extensions();
-    extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+    extensions
+        .get::<RequestId>()
+        .map(|id| id.0.clone())
+        .unwrap_or_default()
 }
 
 /// Wraps every handler.
@@ -56,7 +59,10 @@ pub(crate) async fn wrap(
 
 /// Problems are told again with the request's id, which their makers do not know.
 fn with_id(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    let problem = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Problem>());
     match problem.cloned() {
         Some(problem) => response.into_response(problem.response(id)),
         None => response,
@@ -64,7 +70,10 @@ fn with_id(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxB
 }
 
 fn settle(request: &ServiceRequest) -> String {
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
     let usable = |id: &&str| {
         (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
     };
@@ -79,7 +88,10 @@ fn settle(request: &ServiceRequest) -> String {
 /// # Errors
 /// Always 404.
 pub(crate) async fn not_found() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Refusal::NotFound, "there is nothing at this path; see /docs"))
+    Err(Problem::new(
+        Refusal::NotFound,
+        "there is nothing at this path; see /docs",
+    ))
 }
 
 /// What a route does not answer.

@@ -68,7 +68,10 @@ mod tests {
             let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
             Config::from_settings(&Settings::from_vars(vars).unwrap()).map_err(|e| e.to_string())
         };
-        assert_eq!(with("MILLRACE_QUERY_CONCURRENCY", "3").unwrap().concurrency, 3);
+        assert_eq!(
+            with("MILLRACE_QUERY_CONCURRENCY", "3").unwrap().concurrency,
+            3
+        );
         for name in ["MILLRACE_QUERY_TIMEOUT_S", "MILLRACE_QUERY_CONCURRENCY"] {
             let refused = with(name, "0").unwrap_err();
             assert!(refused.contains(name), "{refused}");

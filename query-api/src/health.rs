@@ -26,10 +26,7 @@ pub(crate) fn readiness(api: Arc<Api>) -> Readiness {
     })
 }
 
-async fn check<E: Display>(
-    name: &'static str,
-    ping: impl Future<Output = Result<(), E>>,
-) -> Check {
+async fn check<E: Display>(name: &'static str, ping: impl Future<Output = Result<(), E>>) -> Check {
     match tokio::time::timeout(PING_TIMEOUT, ping).await {
         Ok(outcome) => Check::of(name, outcome),
         Err(elapsed) => Check::of::<(), _>(name, Err(elapsed)),

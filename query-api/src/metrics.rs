@@ -126,7 +126,10 @@ pub fn route(pattern: Option<&str>) -> &'static str {
 #[must_use]
 pub fn method(name: &str) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    known.into_iter().find(|known| *known == name).unwrap_or("other")
+    known
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("other")
 }
 
 /// The label of a status.

@@ -84,7 +84,11 @@ impl Trail {
     /// 503 when it cannot be made durable.
     pub(crate) async fn record(&self, caller: &Caller, entry: Entry) -> Result<(), Problem> {
         let outcome = self.append(caller, entry).await;
-        let label = if outcome.is_ok() { "recorded" } else { "failed" };
+        let label = if outcome.is_ok() {
+            "recorded"
+        } else {
+            "failed"
+        };
         metrics::TRAIL.add(&[label], 1);
         outcome
     }
@@ -115,7 +119,10 @@ impl Trail {
     /// # Errors
     /// 503 when it is not known yet and cannot be asked for.
     pub(crate) async fn shards(&self) -> Result<u16, Problem> {
-        self.shards.get_or_try_init(|| ledger::installed_shards(&self.pg)).await.copied()
+        self.shards
+            .get_or_try_init(|| ledger::installed_shards(&self.pg))
+            .await
+            .copied()
     }
 }
 

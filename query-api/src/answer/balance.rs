@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_must_be_under_way() {
-        let balanced = |received, under_way| {
-            Balance::draw("logs", received, [10, 2, 3], under_way).balanced
-        };
+        let balanced =
+            |received, under_way| Balance::draw("logs", received, [10, 2, 3], under_way).balanced;
         assert!(balanced(15, false) && balanced(15, true));
         assert!(balanced(16, true), "one is pending");
         assert!(!balanced(16, false), "one is lost");

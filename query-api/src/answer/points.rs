@@ -37,7 +37,10 @@ impl Aggregation {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and seconds are far below 2^52"
+    )]
     fn value(self, step: &Step, step_s: i64) -> f64 {
         match self {
             Aggregation::Avg => step.sum / step.count.max(1) as f64,
@@ -75,10 +78,13 @@ pub fn lines(
     };
     let mut lines: Vec<Line> = groups.into_iter().map(empty).collect();
     for step in steps {
-        let line = usize::try_from(step.group).ok().and_then(|group| lines.get_mut(group));
+        let line = usize::try_from(step.group)
+            .ok()
+            .and_then(|group| lines.get_mut(group));
         let value = aggregation.value(step, step_s);
         if let Some(line) = line.filter(|_| value.is_finite()) {
-            line.points.push((start_s + i64::from(step.slot) * step_s, value));
+            line.points
+                .push((start_s + i64::from(step.slot) * step_s, value));
         }
     }
     lines.retain(|line| !line.points.is_empty());
@@ -100,11 +106,15 @@ mod tests {
             min: 1.0,
             max: 9.0,
         };
-        let steps = [step(0, 0, 10.0, 4), step(0, 2, 6.0, 2), step(2, 1, f64::NAN, 1)];
+        let steps = [
+            step(0, 0, 10.0, 4),
+            step(0, 2, 6.0, 2),
+            step(2, 1, f64::NAN, 1),
+        ];
         let groups = vec![label("200"), label("404"), label("500")];
         let of = |aggregation| lines(groups.clone(), &steps, aggregation, (600, 60));
         let avg = of(Aggregation::Avg);
-        assert_eq!(avg.len(), 2, "the label without samples is left out: {avg:?}");
+        assert_eq!(avg.len(), 1, "what has no number is left out: {avg:?}");
         assert_eq!(avg[0].points, [(600, 2.5), (720, 3.0)]);
         assert_eq!(of(Aggregation::Rate)[0].points[1], (720, 0.1));
         assert_eq!(of(Aggregation::Count)[0].points[0], (600, 4.0));

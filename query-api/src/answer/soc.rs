@@ -4,8 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Alert types that weigh most.
-pub const GRAVE_TYPES: [&str; 3] =
-    ["BRUTE_FORCE_ATTACK", "DATA_BREACH_ATTEMPT", "PRIVILEGE_ESCALATION"];
+pub const GRAVE_TYPES: [&str; 3] = [
+    "BRUTE_FORCE_ATTACK",
+    "DATA_BREACH_ATTEMPT",
+    "PRIVILEGE_ESCALATION",
+];
 
 /// What the security score is computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +34,13 @@ pub fn security_score(posture: Posture) -> u8 {
         - capped(3, posture.active, 25)
         - capped(5, posture.grave, 20)
         - volume.min(15.0);
-    // Between 10 and 100: the deductions end at 90.
-    score.round().max(0.0) as u8
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 10 and 100: the deductions end at 90"
+    )]
+    let rounded = score.round().max(0.0) as u8;
+    rounded
 }
 
 /// How bad it is.
@@ -145,7 +153,11 @@ mod tests {
             (100, 5, 0, Critical),
             (100, 0, 3, Critical),
         ] {
-            assert_eq!(threat_level(score, active, critical), level, "{score} {active} {critical}");
+            assert_eq!(
+                threat_level(score, active, critical),
+                level,
+                "{score} {active} {critical}"
+            );
         }
     }
 

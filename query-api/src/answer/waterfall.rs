@@ -256,7 +256,9 @@ fn node(span: &SpanRow, start: i64) -> Node {
         attributes: span.attributes.clone(),
         resource: span.resource.clone(),
         events: span.events(),
-        links: links.map(|(trace, span)| format!("{trace}/{span}")).collect(),
+        links: links
+            .map(|(trace, span)| format!("{trace}/{span}"))
+            .collect(),
         rule_matches: span.rule_matches.clone(),
         risk_score: span.risk_score,
     }
@@ -268,7 +270,13 @@ fn self_time(spans: &[SpanRow], at: usize, tree: &Tree) -> i64 {
         return 0;
     };
     let (mut covered, mut upto) = (0, span.start);
-    for child in tree.children.get(at).into_iter().flatten().filter_map(|at| spans.get(*at)) {
+    for child in tree
+        .children
+        .get(at)
+        .into_iter()
+        .flatten()
+        .filter_map(|at| spans.get(*at))
+    {
         let (from, to) = (child.start.max(upto), child.end().min(span.end()));
         if to > from {
             covered += to - from;

@@ -7,7 +7,9 @@ use crate::ask::{
 };
 use crate::error::Problem;
 use crate::principal::Caller;
-use crate::store::alerts::{self, Alert, AlertById, AlertEvent, Change, Deed, History, Listing, Summary};
+use crate::store::alerts::{
+    self, Alert, AlertById, AlertEvent, Change, Deed, History, Listing, Summary,
+};
 use crate::trail::Entry;
 use actix_web::web::{Data, Json, Path};
 use millrace_shared::outcome::Refusal;
@@ -64,7 +66,10 @@ impl AlertSearch {
 
     fn listing(&self, range: Option<TimeRange>, after: Option<Position>, limit: u32) -> Listing {
         let lower = |list: &OneOrMany| {
-            list.split().iter().map(|word| word.to_lowercase()).collect::<Vec<_>>()
+            list.split()
+                .iter()
+                .map(|word| word.to_lowercase())
+                .collect::<Vec<_>>()
         };
         let mut listing = Listing::new(range, after, limit);
         listing.statuses = self.status.as_ref().map(lower);
@@ -96,7 +101,11 @@ pub(crate) async fn list(
     let limit = limit(search.limit.as_ref(), ALERTS.0, ALERTS.1)?;
     let mut range = search.range(caller.now_ns)?;
     let filters = Cursor::digest(&search.listing(None, None, 0).filters());
-    let cursor = search.cursor.as_deref().map(|text| Cursor::parse(text, filters)).transpose()?;
+    let cursor = search
+        .cursor
+        .as_deref()
+        .map(|text| Cursor::parse(text, filters))
+        .transpose()?;
     if let Some(cursor) = &cursor {
         range = Some(cursor.range).filter(|range| *range != ALWAYS);
     }
@@ -198,10 +207,16 @@ pub(crate) async fn summary(
     for count in counts {
         summary.total += count.alerts;
         *summary.by_status.entry(count.status.clone()).or_default() += count.alerts;
-        if matches!(count.status.as_str(), "open" | "acknowledged" | "in_progress") {
+        if matches!(
+            count.status.as_str(),
+            "open" | "acknowledged" | "in_progress"
+        ) {
             summary.active += count.alerts;
             summary.unassigned += count.unassigned;
-            *summary.active_by_severity.entry(count.severity).or_default() += count.alerts;
+            *summary
+                .active_by_severity
+                .entry(count.severity)
+                .or_default() += count.alerts;
         }
     }
     Ok(Json(summary))
@@ -259,12 +274,21 @@ pub(crate) async fn assign(
 ) -> Result<Json<AlertAnswer>, Problem> {
     let Body(new) = body;
     let assignee = new.assignee.filter(|name| !name.trim().is_empty());
-    if assignee.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
+    if assignee
+        .as_ref()
+        .is_some_and(|name| name.chars().count() > NAME_CHARS_MAX)
+    {
         return Err(Problem::parameter("assignee", "is too long"));
     }
     let shown = assignee.as_deref().unwrap_or("nobody").to_owned();
     let entry = Entry::of("SYSTEM_CONFIG", "alert.assign").with("assignee", shown);
-    change(&api, &caller, (&id, Deed::Assign(assignee), new.note), entry).await
+    change(
+        &api,
+        &caller,
+        (&id, Deed::Assign(assignee), new.note),
+        entry,
+    )
+    .await
 }
 
 /// A note.
@@ -310,6 +334,9 @@ async fn change(
     };
     let bound = caller.bind(change)?;
     let entry = entry.target("alert", &id.to_string());
-    alerts::change(&api.pg, &bound, async || api.trail.record(caller, entry).await).await?;
+    alerts::change(&api.pg, &bound, async || {
+        api.trail.record(caller, entry).await
+    })
+    .await?;
     answer(api, caller, id).await
 }

@@ -103,7 +103,11 @@ impl AuditSearch {
         scan.one_of(Column::Environment, self.environment.as_ref());
         scan.one_of(Column::Session, self.session_id.as_ref());
         scan.one_of(Column::EventRequest, self.request_id.as_ref());
-        let actors = self.actor.as_ref().map(OneOrMany::split).unwrap_or_default();
+        let actors = self
+            .actor
+            .as_ref()
+            .map(OneOrMany::split)
+            .unwrap_or_default();
         if !actors.is_empty() {
             let columns = vec![Column::ActorId, Column::ActorEmail, Column::ActorName];
             scan.conditions.push(Condition::AnyOneOf(columns, actors));

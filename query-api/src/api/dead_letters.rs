@@ -4,7 +4,9 @@ use crate::Api;
 use crate::ask::{Asked, Loose, limit};
 use crate::error::Problem;
 use crate::principal::Caller;
-use crate::store::dead_letters::{self, Close, Contents, DeadLetter, LetterById, Listing, RawLetter};
+use crate::store::dead_letters::{
+    self, Close, Contents, DeadLetter, LetterById, Listing, RawLetter,
+};
 use crate::trail::Entry;
 use actix_web::web::{Data, Json, Path};
 use base64::Engine as _;
@@ -58,7 +60,10 @@ pub(crate) async fn list(
         state: search.state.map(|state| state.to_uppercase()),
         signal: search.signal,
         reason: search.reason,
-        before: search.cursor.map(|cursor| cursor.number("cursor")).transpose()?,
+        before: search
+            .cursor
+            .map(|cursor| cursor.number("cursor"))
+            .transpose()?,
         limit: i64::from(limit) + 1,
     };
     let mut letters = api.pg.rows(&caller.bind(listing)?).await?;
@@ -66,7 +71,10 @@ pub(crate) async fn list(
     let more = letters.len() > most;
     letters.truncate(most);
     Ok(Json(LettersAnswer {
-        next_cursor: letters.last().filter(|_| more).map(|letter| letter.id.to_string()),
+        next_cursor: letters
+            .last()
+            .filter(|_| more)
+            .map(|letter| letter.id.to_string()),
         dead_letters: letters,
     }))
 }
@@ -117,7 +125,10 @@ pub(crate) async fn show(
     asked: Asked<LetterOf>,
 ) -> Result<Json<LetterAnswer>, Problem> {
     let id = letter_id(&id)?;
-    let wants_raw = asked.0.raw.is_some_and(|raw| raw.0 == "true" || raw.0 == "1");
+    let wants_raw = asked
+        .0
+        .raw
+        .is_some_and(|raw| raw.0 == "true" || raw.0 == "1");
     let contents = wants_raw.then(|| caller.bind(Contents(id))).transpose()?;
     let letter = api.pg.first(&caller.bind(LetterById(id))?).await?;
     let letter = letter.ok_or_else(|| Problem::not_found("dead letter"))?;
@@ -125,7 +136,9 @@ pub(crate) async fn show(
         None => None,
         Some(contents) => {
             let entry = Entry::of("DATA_PRIVACY", "dead_letter.read_raw");
-            api.trail.record(&caller, entry.target("dead_letter", &id.to_string())).await?;
+            api.trail
+                .record(&caller, entry.target("dead_letter", &id.to_string()))
+                .await?;
             api.pg.first(&contents).await?.map(raw)
         }
     };
@@ -175,7 +188,8 @@ pub(crate) async fn replay(
     let id = letter_id(&id)?;
     let who = caller.name().to_owned();
     let bound = caller.bind(Close { id, who })?;
-    let entry = Entry::of("SYSTEM_CONFIG", "dead_letter.replay").target("dead_letter", &id.to_string());
+    let entry =
+        Entry::of("SYSTEM_CONFIG", "dead_letter.replay").target("dead_letter", &id.to_string());
     let record = async || api.trail.record(&caller, entry).await;
     let entry = dead_letters::replay((&api.pg, &api.streams), &bound, record).await?;
     Ok(Json(ClosedAnswer {
@@ -197,7 +211,8 @@ pub(crate) async fn drop_letter(
     let id = letter_id(&id)?;
     let who = caller.name().to_owned();
     let bound = caller.bind(Close { id, who })?;
-    let entry = Entry::of("SYSTEM_CONFIG", "dead_letter.drop").target("dead_letter", &id.to_string());
+    let entry =
+        Entry::of("SYSTEM_CONFIG", "dead_letter.drop").target("dead_letter", &id.to_string());
     let record = async || api.trail.record(&caller, entry).await;
     dead_letters::drop_letter(&api.pg, &bound, record).await?;
     Ok(Json(ClosedAnswer {

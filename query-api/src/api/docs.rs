@@ -6,8 +6,8 @@ use super::{
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::OpenApi as Description;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -93,7 +93,9 @@ async fn description() -> HttpResponse {
 }
 
 async fn to_docs() -> HttpResponse {
-    HttpResponse::Found().insert_header(("location", "/docs/")).finish()
+    HttpResponse::Found()
+        .insert_header(("location", "/docs/"))
+        .finish()
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::error::Problem;
 use crate::metrics;
 use crate::principal::{Caller, Permission};
 use crate::store::Table;
-use crate::store::ledger::{self, Batch, Batches, OwnRows, OwnSamples, RowsOfBatch, Settled, SettledOf};
+use crate::store::ledger::{
+    self, Batch, Batches, OwnRows, OwnSamples, RowsOfBatch, Settled, SettledOf,
+};
 use actix_web::web::{Data, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -124,7 +126,10 @@ async fn own(
             api.clickhouse.rows(&caller.bind(rows)?).await?
         }
         None => {
-            let batches = ids.iter().filter_map(|id| i64::try_from(id.0).ok()).collect();
+            let batches = ids
+                .iter()
+                .filter_map(|id| i64::try_from(id.0).ok())
+                .collect();
             api.pg.rows(&caller.bind(OwnSamples { batches })?).await?
         }
     };
@@ -156,7 +161,10 @@ pub(crate) struct BalanceAnswer {
 /// Draw the balance: received = stored + rejected + dead-lettered + pending.
 #[utoipa::path(get, path = "/api/v1/ledger/balance", tag = "ledger",
     responses((status = 200, body = BalanceAnswer)))]
-pub(crate) async fn balance(api: Data<Api>, caller: Caller) -> Result<Json<BalanceAnswer>, Problem> {
+pub(crate) async fn balance(
+    api: Data<Api>,
+    caller: Caller,
+) -> Result<Json<BalanceAnswer>, Problem> {
     let settled = caller.bind(Settled)?;
     let mut before = api.pg.rows(&settled).await?;
     let mut moving = true;
@@ -191,17 +199,26 @@ async fn read(api: &Api, caller: &Caller, settled: &[SettledOf]) -> Result<Vec<B
     let states = ledger::shards(&api.pg).await?;
     let mut balances = Vec::new();
     for (signal, received) in Signal::ALL.into_iter().zip(received) {
-        let mut under_way = states.iter().any(|state| state.signal == signal && state.open);
+        let mut under_way = states
+            .iter()
+            .any(|state| state.signal == signal && state.open);
         let entries = api.streams.last_entries(signal, shards).await?;
         for (shard, last) in (0u16..).zip(entries) {
-            let state = states.iter().find(|state| state.signal == signal && state.shard == shard);
+            let state = states
+                .iter()
+                .find(|state| state.signal == signal && state.shard == shard);
             under_way |= last > state.map(|state| state.cursor).unwrap_or_default();
         }
         let name = signal.as_str();
         let books = settled.iter().find(|books| books.signal == name);
         let books = books.map(|books| [books.stored, books.rejected, books.dead_lettered]);
         let total = received.events + received.rejected;
-        balances.push(Balance::draw(name, total, books.unwrap_or_default(), under_way));
+        balances.push(Balance::draw(
+            name,
+            total,
+            books.unwrap_or_default(),
+            under_way,
+        ));
     }
     Ok(balances)
 }

@@ -1,8 +1,8 @@
 //! Metrics: range queries and the catalog.
 
 use crate::Api;
-use crate::answer::points::{Aggregation, Line, lines};
 use crate::answer::Moment;
+use crate::answer::points::{Aggregation, Line, lines};
 use crate::ask::{Asked, DAY_S, Loose, Matcher, OneOrMany, Operator, TimeRange, limit};
 use crate::error::Problem;
 use crate::principal::Caller;
@@ -114,7 +114,10 @@ pub(crate) async fn query(
         end: Moment(range.end),
         step_s,
         source: tier.as_str(),
-        unit: series.first().map(|series| series.unit.clone()).unwrap_or_default(),
+        unit: series
+            .first()
+            .map(|series| series.unit.clone())
+            .unwrap_or_default(),
         series: series.len(),
         lines: lines(groups, &steps, aggregation, (start_s, step_s)),
     }))
@@ -135,7 +138,9 @@ impl RangeQuery {
         let whole = (range.end - start).div_euclid(width);
         let part = i64::from((range.end - start).rem_euclid(width) > 0);
         if whole + part > POINTS_MAX {
-            return Err(too_much("a line would have more than 11,000 points: send a larger step"));
+            return Err(too_much(
+                "a line would have more than 11,000 points: send a larger step",
+            ));
         }
         let end = start.saturating_add((whole + part).saturating_mul(width));
         Ok((TimeRange { start, end }, step_s))
@@ -145,7 +150,10 @@ impl RangeQuery {
 /// The least of the usual steps that is not less.
 fn pleasant_step(least_s: i64) -> i64 {
     let usual = [1, 5, 10, 15, 30, 60, 300, 900, 1800, 3600, 6 * 3600];
-    usual.into_iter().find(|step| *step >= least_s).unwrap_or(DAY_S)
+    usual
+        .into_iter()
+        .find(|step| *step >= least_s)
+        .unwrap_or(DAY_S)
 }
 
 fn too_much(detail: &str) -> Problem {
@@ -155,7 +163,9 @@ fn too_much(detail: &str) -> Problem {
 /// The series that match.
 async fn series(api: &Api, caller: &Caller, query: &RangeQuery) -> Result<Vec<Series>, Problem> {
     let given = query.matchers.iter().flat_map(|matchers| &matchers.0);
-    let matchers = given.map(|text| Matcher::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let matchers = given
+        .map(|text| Matcher::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
     // Equal labels narrow in the store; what is left is few enough to look at.
     let (mut labels, mut service) = (Map::new(), None);
     for matcher in &matchers {
@@ -179,7 +189,8 @@ async fn series(api: &Api, caller: &Caller, query: &RangeQuery) -> Result<Vec<Se
     if series.len() > usize::try_from(SERIES_MAX).unwrap_or(usize::MAX) {
         return Err(too_much("more than 20,000 series match: narrow the labels"));
     }
-    let value = |series: &Series, label: &str| series.labels.get(label).cloned().unwrap_or_default();
+    let value =
+        |series: &Series, label: &str| series.labels.get(label).cloned().unwrap_or_default();
     series.retain(|series| matchers.iter().all(|m| m.passes(&value(series, &m.label))));
     Ok(series)
 }

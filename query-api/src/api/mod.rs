@@ -29,17 +29,33 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
     };
     config
         .service(at("/whoami").route(get().to(whoami::whoami)))
-        .service(search("/logs/search", || get().to(logs::search), || post().to(logs::search)))
+        .service(search(
+            "/logs/search",
+            || get().to(logs::search),
+            || post().to(logs::search),
+        ))
         .service(at("/logs/histogram").route(get().to(logs::histogram)))
         .service(at("/metrics/query").route(get().to(metric::query)))
         .service(at("/metrics/names").route(get().to(metric::names)))
         .service(at("/metrics/labels").route(get().to(metric::labels)))
         .service(at("/metrics/label/{name}/values").route(get().to(metric::values)))
-        .service(search("/traces/search", || get().to(traces::search), || post().to(traces::search)))
+        .service(search(
+            "/traces/search",
+            || get().to(traces::search),
+            || post().to(traces::search),
+        ))
         .service(at("/traces/{trace_id}").route(get().to(traces::show)))
-        .service(search("/audit/search", || get().to(audit::search), || post().to(audit::search)))
+        .service(search(
+            "/audit/search",
+            || get().to(audit::search),
+            || post().to(audit::search),
+        ))
         .service(at("/audit/filters").route(get().to(audit::filters)))
-        .service(search("/rum/search", || get().to(rum::search), || post().to(rum::search)))
+        .service(search(
+            "/rum/search",
+            || get().to(rum::search),
+            || post().to(rum::search),
+        ))
         .service(at("/rum/pages").route(get().to(rum::pages)))
         .service(at("/soc/overview").route(get().to(soc::overview)))
         .configure(handling)
@@ -55,7 +71,11 @@ fn handling(config: &mut ServiceConfig) {
         .service(at("/alerts/{id}/status").route(post().to(alerts::status)))
         .service(at("/alerts/{id}/assign").route(post().to(alerts::assign)))
         .service(at("/alerts/{id}/notes").route(post().to(alerts::note)))
-        .service(at("/rules").route(get().to(rules::list)).route(post().to(rules::create)))
+        .service(
+            at("/rules")
+                .route(get().to(rules::list))
+                .route(post().to(rules::create)),
+        )
         .service(at("/rules/test").route(post().to(rules::test)))
         .service(
             at("/rules/{id}")

@@ -59,7 +59,12 @@ impl Paging<'_> {
     /// # Errors
     /// 400 and 422 for times that make no sense.
     pub(crate) fn range(&self, now_ns: i64) -> Result<TimeRange, Problem> {
-        TimeRange::read(self.start, self.end, now_ns, self.days.saturating_mul(DAY_S))
+        TimeRange::read(
+            self.start,
+            self.end,
+            now_ns,
+            self.days.saturating_mul(DAY_S),
+        )
     }
 
     /// Settles a page; a cursor keeps the range and the order of its first page.
@@ -70,9 +75,8 @@ impl Paging<'_> {
         let limit = limit(self.limit, ROWS, ROWS_MAX)?;
         let order = match self.order {
             None => Order::Descending,
-            Some(text) => {
-                Order::parse(text).ok_or_else(|| Problem::parameter("order", "must be asc or desc"))?
-            }
+            Some(text) => Order::parse(text)
+                .ok_or_else(|| Problem::parameter("order", "must be asc or desc"))?,
         };
         let Some(text) = self.cursor else {
             return Ok(Settled {
@@ -83,7 +87,10 @@ impl Paging<'_> {
         };
         let cursor = Cursor::parse(text, Cursor::digest(&scan.filters()))?;
         if cursor.range.seconds() > self.days.saturating_mul(DAY_S) {
-            return Err(Problem::new(Refusal::Unprocessable, "the cursor's range is too long"));
+            return Err(Problem::new(
+                Refusal::Unprocessable,
+                "the cursor's range is too long",
+            ));
         }
         scan.range = cursor.range;
         Ok(Settled {

@@ -9,8 +9,8 @@ use crate::store::rules::{self, Change, Deed, Listing, RuleRow, Versions};
 use crate::trail::Entry;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path};
-use millrace_detection::rules::trial::{dry_run, run_tests};
 use millrace_detection::rules::BusinessHours;
+use millrace_detection::rules::trial::{dry_run, run_tests};
 use millrace_detection::{OrgSettings, RuleDef};
 use millrace_shared::Signal;
 use millrace_shared::outcome::Refusal;
@@ -67,7 +67,9 @@ pub(crate) async fn list(
 }
 
 fn flag(text: &Loose) -> Result<bool, Problem> {
-    text.0.parse().map_err(|_| Problem::parameter("enabled", "must be true or false"))
+    text.0
+        .parse()
+        .map_err(|_| Problem::parameter("enabled", "must be true or false"))
 }
 
 /// A rule with its versions.
@@ -134,7 +136,10 @@ pub(crate) async fn update(
     }
     let rule = checked(&document)?;
     if rule.id != *id {
-        return Err(Problem::parameter("id", "in the body is not that of the path"));
+        return Err(Problem::parameter(
+            "id",
+            "in the body is not that of the path",
+        ));
     }
     let deed = Deed::Update(rule.to_json(), expected);
     let entry = Entry::of("SYSTEM_CONFIG", "rule.update");
@@ -161,7 +166,9 @@ pub(crate) async fn enable(
 ) -> Result<Json<RuleAnswer>, Problem> {
     let Body(Enabled { enabled }) = body;
     let entry = Entry::of("SYSTEM_CONFIG", "rule.enable").with("enabled", enabled);
-    change(&api, &caller, (&id, Deed::Enable(enabled)), entry).await.map(Json)
+    change(&api, &caller, (&id, Deed::Enable(enabled)), entry)
+        .await
+        .map(Json)
 }
 
 /// Remove a rule; its versions stay in the record.
@@ -202,7 +209,10 @@ async fn carry_out(
     };
     let bound = caller.bind(change)?;
     let entry = entry.target("rule", id);
-    rules::change(&api.pg, &bound, async || api.trail.record(caller, entry).await).await
+    rules::change(&api.pg, &bound, async || {
+        api.trail.record(caller, entry).await
+    })
+    .await
 }
 
 /// A rule that can be used: it compiles, and its own test cases pass.
@@ -212,7 +222,10 @@ fn checked(document: &Value) -> Result<RuleDef, Problem> {
     let outcomes = run_tests(&rule, settings()).map_err(|error| refused(error.to_string()))?;
     // A rule without test cases is compiled all the same.
     let (_, errors) = millrace_detection::RuleSet::compile(
-        [std::sync::Arc::new(RuleDef { enabled: true, ..rule.clone() })],
+        [std::sync::Arc::new(RuleDef {
+            enabled: true,
+            ..rule.clone()
+        })],
         settings(),
     );
     if let Some(error) = errors.first() {
@@ -294,11 +307,16 @@ pub(crate) async fn test(
         (Some(document), None) => document.clone(),
         (None, Some(id)) => answer(&api, &caller, id).await?.rule.rule,
         (Some(_), Some(_)) | (None, None) => {
-            return Err(Problem::parameter("rule", "or rule_id is needed, and only one of them"));
+            return Err(Problem::parameter(
+                "rule",
+                "or rule_id is needed, and only one of them",
+            ));
         }
     };
     let tried = tokio::task::spawn_blocking(move || try_rule(&document, &trial)).await;
-    tried.map_err(|error| Problem::internal("the trial broke off", &error))?.map(Json)
+    tried
+        .map_err(|error| Problem::internal("the trial broke off", &error))?
+        .map(Json)
 }
 
 fn try_rule(document: &Value, trial: &Trial) -> Result<TrialAnswer, Problem> {

@@ -88,10 +88,12 @@ impl RumSearch {
         scan.one_of(Column::Device, self.device.as_ref());
         scan.one_of(Column::Country, self.country.as_ref());
         if let Some(url) = &self.url {
-            scan.conditions.push(Condition::Contains(Column::PageUrl, url.clone()));
+            scan.conditions
+                .push(Condition::Contains(Column::PageUrl, url.clone()));
         }
         if let Some(error) = &self.error {
-            scan.conditions.push(Condition::Contains(Column::ErrorMessage, error.clone()));
+            scan.conditions
+                .push(Condition::Contains(Column::ErrorMessage, error.clone()));
         }
         if let Some(id) = self.event_id {
             scan.conditions.push(Condition::Id(id));
@@ -138,6 +140,9 @@ pub(crate) async fn pages(
     let scan = search.scan(caller.now_ns)?;
     let limit = limit(search.limit.as_ref(), PAGES.0, PAGES.1)?;
     let (start, end) = scan.range.texts();
-    let pages = api.clickhouse.rows(&caller.bind(Pages { scan, limit })?).await?;
+    let pages = api
+        .clickhouse
+        .rows(&caller.bind(Pages { scan, limit })?)
+        .await?;
     Ok(Json(PagesAnswer { pages, start, end }))
 }

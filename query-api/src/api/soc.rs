@@ -111,7 +111,11 @@ pub(crate) async fn overview(
     let range = range(&asked.0, caller.now_ns)?;
     let totals = api.clickhouse.rows(&caller.bind(Totals(range))?).await?;
     let totals = totals.first().copied().unwrap_or_default();
-    let alerts = api.pg.first(&caller.bind(AlertCounts::new(range))?).await?.unwrap_or_default();
+    let alerts = api
+        .pg
+        .first(&caller.bind(AlertCounts::new(range))?)
+        .await?
+        .unwrap_or_default();
     let types = api.pg.rows(&caller.bind(AlertTypes::new(range))?).await?;
     let count = |count: i64| u64::try_from(count).unwrap_or_default();
     let (active, resolved) = (count(alerts.active), count(alerts.resolved));
@@ -181,7 +185,10 @@ async fn hours(api: &Api, caller: &Caller, range: TimeRange) -> Result<Vec<u64>,
 }
 
 async fn risks(api: &Api, caller: &Caller, range: TimeRange) -> Result<Vec<UserRisk>, Problem> {
-    let users = api.clickhouse.rows(&caller.bind(RiskyUsers(range))?).await?;
+    let users = api
+        .clickhouse
+        .rows(&caller.bind(RiskyUsers(range))?)
+        .await?;
     let risk = users.into_iter().map(|user| UserRisk {
         score: user_risk(Conduct {
             failed: user.failed,
@@ -204,7 +211,9 @@ fn threat(kind: &AlertType) -> Threat {
         alert_type: kind.alert_type.clone(),
         alerts: kind.alerts,
         occurrences: kind.occurrences,
-        severity: Severity::ALL.get(rank).map_or("critical", |severity| severity.as_str()),
+        severity: Severity::ALL
+            .get(rank)
+            .map_or("critical", |severity| severity.as_str()),
         last_seen: kind.last_seen.into(),
     }
 }

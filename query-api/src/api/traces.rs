@@ -99,14 +99,20 @@ impl TraceSearch {
         scan.one_of(Column::SpanName, self.operation.as_ref());
         scan.one_of_lower(Column::SpanKind, self.kind.as_ref());
         scan.one_of_lower(Column::Status, self.status.as_ref());
-        let ns = |name, given: &Loose| given.number::<u64>(name).map(|ms| ms.saturating_mul(1_000_000));
+        let ns = |name, given: &Loose| {
+            given
+                .number::<u64>(name)
+                .map(|ms| ms.saturating_mul(1_000_000))
+        };
         if let Some(least) = &self.min_duration_ms {
             let least = ns("min_duration_ms", least)?;
-            scan.conditions.push(Condition::AtLeast(Column::Duration, least));
+            scan.conditions
+                .push(Condition::AtLeast(Column::Duration, least));
         }
         if let Some(most) = &self.max_duration_ms {
             let most = ns("max_duration_ms", most)?;
-            scan.conditions.push(Condition::AtMost(Column::Duration, most));
+            scan.conditions
+                .push(Condition::AtMost(Column::Duration, most));
         }
         attributes(&mut scan, Map::Span, self.attribute.as_ref())?;
         Ok(scan)
@@ -177,8 +183,10 @@ pub(crate) async fn search(
 
 /// Summaries in the order of the search.
 fn items(ids: &[String], summaries: Vec<TraceSummary>) -> Vec<TraceItem> {
-    let mut by_id: HashMap<String, TraceSummary> =
-        summaries.into_iter().map(|summary| (summary.trace_id.clone(), summary)).collect();
+    let mut by_id: HashMap<String, TraceSummary> = summaries
+        .into_iter()
+        .map(|summary| (summary.trace_id.clone(), summary))
+        .collect();
     let item = |summary: TraceSummary| TraceItem {
         trace_id: summary.trace_id,
         root_service: summary.root_service,
@@ -189,7 +197,10 @@ fn items(ids: &[String], summaries: Vec<TraceSummary>) -> Vec<TraceItem> {
         error_count: summary.errors,
         services: summary.services,
     };
-    ids.iter().filter_map(|id| by_id.remove(id)).map(item).collect()
+    ids.iter()
+        .filter_map(|id| by_id.remove(id))
+        .map(item)
+        .collect()
 }
 
 /// One trace as a waterfall.

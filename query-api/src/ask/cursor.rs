@@ -63,7 +63,10 @@ impl Cursor {
     /// # Errors
     /// 400 when it is none, or was given for other filters.
     pub fn parse(text: &str, filters: [u8; 8]) -> Result<Self, Problem> {
-        let cursor = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| read(&bytes));
+        let cursor = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| read(&bytes));
         let cursor = cursor.ok_or_else(|| Problem::parameter("cursor", "was not given by us"))?;
         if cursor.filters == filters {
             return Ok(cursor);

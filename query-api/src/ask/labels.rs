@@ -40,11 +40,15 @@ impl Matcher {
         if text.chars().count() > MATCHER_CHARS_MAX {
             return Err(Problem::parameter("match", "is too long"));
         }
-        let at = text.find(['=', '!']).ok_or_else(|| wrong("has no operator"))?;
+        let at = text
+            .find(['=', '!'])
+            .ok_or_else(|| wrong("has no operator"))?;
         let (label, rest) = text.split_at(at);
         let label = label.trim();
         let well_formed = !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b':'));
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b':'));
         if !well_formed {
             return Err(wrong("does not begin with the name of a label"));
         }
@@ -86,7 +90,9 @@ fn pattern(text: &str) -> Result<Regex, String> {
 }
 
 fn unquote(value: &str) -> String {
-    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
     match inner {
         Some(inner) => inner.replace("\\\"", "\"").replace("\\\\", "\\"),
         None => value.to_owned(),
@@ -112,7 +118,14 @@ mod tests {
 
     #[test]
     fn what_is_no_matcher_is_refused() {
-        for bad in ["", "code", "=5", "co de=1", "code=~\"(\"", "code=~\"(a{1000}){1000}\""] {
+        for bad in [
+            "",
+            "code",
+            "=5",
+            "co de=1",
+            "code=~\"(\"",
+            "code=~\"(a{1000}){1000}\"",
+        ] {
             assert!(Matcher::parse(bad).is_err(), "{bad}");
         }
     }

@@ -55,12 +55,24 @@ impl<'de> Deserialize<'de> for OneOrMany {
         let value = Value::deserialize(deserializer)?;
         let items = match value {
             Value::Array(items) => items,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => {
                 vec![value]
             }
         };
-        let text = |item| Loose::deserialize(item).map(|loose| loose.0).map_err(D::Error::custom);
-        items.into_iter().map(text).collect::<Result<_, _>>().map(OneOrMany)
+        let text = |item| {
+            Loose::deserialize(item)
+                .map(|loose| loose.0)
+                .map_err(D::Error::custom)
+        };
+        items
+            .into_iter()
+            .map(text)
+            .collect::<Result<_, _>>()
+            .map(OneOrMany)
     }
 }
 
@@ -120,8 +132,9 @@ fn received(bytes: Result<Bytes, actix_web::Error>) -> Result<Bytes, Problem> {
 
 fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new(Refusal::NotJson, format!("the body is not JSON: {error}")))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(Refusal::NotJson, format!("the body is not JSON: {error}"))
+    })?;
     typed(value)
 }
 
@@ -157,7 +170,10 @@ pub fn limit(given: Option<&Loose>, default: u32, most: u32) -> Result<u32, Prob
     if (1..=most).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::parameter("limit", format!("must lie between 1 and {most}")))
+    Err(Problem::parameter(
+        "limit",
+        format!("must lie between 1 and {most}"),
+    ))
 }
 
 #[cfg(test)]
@@ -186,7 +202,10 @@ mod tests {
         assert!(error.to_string().contains("servise"), "{error}");
         assert!(read_query::<Example>("limit=1&limit=2").is_err());
         for bad in ["0", "1001", "-1", "x"] {
-            assert!(limit(Some(&Loose(bad.to_owned())), 100, 1000).is_err(), "{bad}");
+            assert!(
+                limit(Some(&Loose(bad.to_owned())), 100, 1000).is_err(),
+                "{bad}"
+            );
         }
     }
 }

@@ -98,7 +98,8 @@ impl Scan {
                 let capital: String = upper.chars().take(1).chain(lower.chars().skip(1)).collect();
                 [value.clone(), lower, upper, capital]
             });
-            self.conditions.push(Condition::OneOf(column, spellings.collect()));
+            self.conditions
+                .push(Condition::OneOf(column, spellings.collect()));
         }
     }
 

@@ -44,7 +44,9 @@ impl AlertStatus {
     /// Reads the word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        AlertStatus::ALL.into_iter().find(|status| status.as_str() == text)
+        AlertStatus::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
     }
 
     /// open → acknowledged → in_progress → resolved | closed | false_positive; those may be
@@ -70,7 +72,10 @@ mod tests {
     fn exactly_the_transitions_of_the_design_are_legal() {
         let mut legal = Vec::new();
         for from in AlertStatus::ALL {
-            for to in AlertStatus::ALL.into_iter().filter(|to| from.may_become(*to)) {
+            for to in AlertStatus::ALL
+                .into_iter()
+                .filter(|to| from.may_become(*to))
+            {
                 legal.push(format!("{} {}", from.as_str(), to.as_str()));
             }
         }

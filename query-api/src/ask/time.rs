@@ -63,12 +63,18 @@ impl TimeRange {
 }
 
 fn instant(name: &str, given: Option<&Loose>, now_ns: i64) -> Result<Option<i64>, Problem> {
-    let Some(text) = given.map(|loose| loose.0.trim()).filter(|text| !text.is_empty()) else {
+    let Some(text) = given
+        .map(|loose| loose.0.trim())
+        .filter(|text| !text.is_empty())
+    else {
         return Ok(None);
     };
     let parsed = relative(text, now_ns).or_else(|| parse_timestamp(text));
     let unreadable = || {
-        Problem::parameter(name, "is no time: send ISO 8601, a Unix number, or `now-15m`")
+        Problem::parameter(
+            name,
+            "is no time: send ISO 8601, a Unix number, or `now-15m`",
+        )
     };
     parsed.map(Some).ok_or_else(unreadable)
 }

@@ -65,7 +65,10 @@ impl Permission {
     /// Whether it reaches beyond one's own organisation, so that no organisation can give it.
     #[must_use]
     pub const fn beyond_organisation(self) -> bool {
-        matches!(self, Permission::InstallationRead | Permission::TenantsSwitch)
+        matches!(
+            self,
+            Permission::InstallationRead | Permission::TenantsSwitch
+        )
     }
 }
 
@@ -178,7 +181,12 @@ mod tests {
 
     #[test]
     fn an_organisation_gives_only_what_is_known_and_its_own() {
-        let words = ["logs:read", "tenants:switch", "installation:read", "fly:moon"];
+        let words = [
+            "logs:read",
+            "tenants:switch",
+            "installation:read",
+            "fly:moon",
+        ];
         let given = Permissions::stored(&words.map(str::to_owned));
         assert_eq!(given.words(), ["logs:read"]);
     }

@@ -55,7 +55,11 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .slots
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.org) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -74,7 +78,10 @@ mod tests {
         let slots = Slots::new(1);
         let (ours, theirs) = (OrgId::from_u128(1), OrgId::from_u128(2));
         let held = slots.take(ours).unwrap();
-        assert_eq!(slots.take(ours).unwrap_err().refusal(), Refusal::QuotaExceeded);
+        assert_eq!(
+            slots.take(ours).unwrap_err().refusal(),
+            Refusal::QuotaExceeded
+        );
         slots.take(theirs).unwrap();
         drop(held);
         slots.take(ours).unwrap();

@@ -109,7 +109,9 @@ impl Authenticator {
             Some(name) => name,
             None => {
                 let name = tokens::organisation(pg, org).await?;
-                let name: Arc<str> = name.ok_or_else(|| Problem::not_found("organisation"))?.into();
+                let name: Arc<str> = name
+                    .ok_or_else(|| Problem::not_found("organisation"))?
+                    .into();
                 self.organisations.insert(org, Arc::clone(&name));
                 name
             }
@@ -133,7 +135,9 @@ fn bearer(authorization: Option<&str>) -> Option<&str> {
     let token = token.trim();
     let secret = token.strip_prefix(PREFIX)?;
     let well_formed = secret.len() == SECRET_CHARS
-        && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        && secret
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     (scheme.eq_ignore_ascii_case("bearer") && well_formed).then_some(token)
 }
 

@@ -82,7 +82,8 @@ macro_rules! alert_columns {
 fn alert(row: &Row) -> Result<Alert, tokio_postgres::Error> {
     let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
     let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        row.try_get::<_, Option<OffsetDateTime>>(column).map(|at| at.map(Moment::from))
+        row.try_get::<_, Option<OffsetDateTime>>(column)
+            .map(|at| at.map(Moment::from))
     };
     Ok(Alert {
         id: row.try_get("id")?,
@@ -410,7 +411,10 @@ pub async fn change(
     let (org, change) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    let row = transaction.query_opt(LOCK, &[&org, &change.id]).await.map_err(problem)?;
+    let row = transaction
+        .query_opt(LOCK, &[&org, &change.id])
+        .await
+        .map_err(problem)?;
     let row = row.ok_or_else(|| Problem::not_found("alert"))?;
     let before: String = row.try_get("status").map_err(problem)?;
     let mut after = None;
@@ -420,21 +424,33 @@ pub async fn change(
             let to = to.as_str();
             after = Some(to);
             let params: [&(dyn ToSql + Sync); 3] = [&org, &change.id, &to];
-            transaction.execute(SET_STATUS, &params).await.map_err(problem)?;
+            transaction
+                .execute(SET_STATUS, &params)
+                .await
+                .map_err(problem)?;
             ("status", change.note.clone())
         }
         Deed::Assign(to) => {
             let params: [&(dyn ToSql + Sync); 3] = [&org, &change.id, to];
-            transaction.execute(SET_ASSIGNEE, &params).await.map_err(problem)?;
+            transaction
+                .execute(SET_ASSIGNEE, &params)
+                .await
+                .map_err(problem)?;
             let whom = to.as_deref().unwrap_or("nobody");
-            ("assign", format!("to {whom}. {}", change.note).trim_end().to_owned())
+            (
+                "assign",
+                format!("to {whom}. {}", change.note).trim_end().to_owned(),
+            )
         }
         Deed::Note => ("note", change.note.clone()),
     };
     let from = after.map(|_| before);
     let params: [&(dyn ToSql + Sync); 7] =
         [&org, &change.id, &change.who, &what, &from, &after, &note];
-    transaction.execute(REMEMBER, &params).await.map_err(problem)?;
+    transaction
+        .execute(REMEMBER, &params)
+        .await
+        .map_err(problem)?;
     record().await?;
     transaction.commit().await.map_err(problem)
 }

@@ -92,11 +92,17 @@ impl Clickhouse {
     async fn answer(&self, sql: &Sql, org: OrgId) -> Result<Vec<u8>, QueryError> {
         let text = format!("{} FORMAT JSONEachRow", sql.text());
         let org = org.to_string();
-        let named = sql.params().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let named = sql
+            .params()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         let params: Vec<_> = named.chain([("org", org.as_str())]).collect();
         let id = format!("query-api-{}", Uuid::now_v7().simple());
         let seconds = self.limits.timeout.as_secs().to_string();
-        let (rows, memory) = (self.limits.rows_read.to_string(), self.limits.memory.to_string());
+        let (rows, memory) = (
+            self.limits.rows_read.to_string(),
+            self.limits.memory.to_string(),
+        );
         let settings = settings(&seconds, &rows, &memory);
         let query = Query {
             sql: &text,
@@ -203,8 +209,9 @@ fn classify(error: QueryError) -> (&'static str, Problem) {
                 241 => "memory",
                 _ => "rows read",
             };
-            let detail =
-                format!("the query was over its limit of {what}; narrow the time range or the filters");
+            let detail = format!(
+                "the query was over its limit of {what}; narrow the time range or the filters"
+            );
             ("over_limit", Problem::new(Refusal::Unprocessable, detail))
         }
         QueryError::TooLarge { .. } => {
@@ -217,11 +224,17 @@ fn classify(error: QueryError) -> (&'static str, Problem) {
         }
         QueryError::Refused { code, .. } if NOT_SET_UP.contains(&code) => {
             tracing::error!(code, "ClickHouse lacks our tables");
-            ("not_set_up", Problem::store_down("ClickHouse (without its tables)"))
+            (
+                "not_set_up",
+                Problem::store_down("ClickHouse (without its tables)"),
+            )
         }
         QueryError::Refused { code, message } => {
             let cause = format!("code {code}: {message}");
-            ("refused", Problem::internal("ClickHouse refused the statement", &cause))
+            (
+                "refused",
+                Problem::internal("ClickHouse refused the statement", &cause),
+            )
         }
     }
 }

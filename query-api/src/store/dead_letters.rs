@@ -66,7 +66,11 @@ fn letter(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
         id: row.try_get("id")?,
         signal: row.try_get("signal")?,
         shard: row.try_get("shard")?,
-        entry: StreamId { ms: whole(ms), seq: whole(seq) }.to_string(),
+        entry: StreamId {
+            ms: whole(ms),
+            seq: whole(seq),
+        }
+        .to_string(),
         events_at: row.try_get("events_at")?,
         events: row.try_get("events")?,
         reason: row.try_get("reason")?,
@@ -111,7 +115,13 @@ impl PgQuery for Listing {
     }
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![&self.state, &self.signal, &self.reason, &self.before, &self.limit]
+        vec![
+            &self.state,
+            &self.signal,
+            &self.reason,
+            &self.before,
+            &self.limit,
+        ]
     }
 
     fn row(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
@@ -220,7 +230,10 @@ pub async fn drop_letter(
     let (org, close) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    let row = transaction.query_opt(LOCK, &[&org, &close.id]).await.map_err(problem)?;
+    let row = transaction
+        .query_opt(LOCK, &[&org, &close.id])
+        .await
+        .map_err(problem)?;
     parked(row)?;
     let params: [&(dyn ToSql + Sync); 4] = [&org, &close.id, &"DROPPED", &close.who];
     transaction.execute(CLOSE, &params).await.map_err(problem)?;
@@ -242,14 +255,19 @@ pub async fn replay(
     let (org, close) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    let row = transaction.query_opt(LOCK, &[&org, &close.id]).await.map_err(problem)?;
+    let row = transaction
+        .query_opt(LOCK, &[&org, &close.id])
+        .await
+        .map_err(problem)?;
     let row = parked(row)?;
     let (shard, meta) = (shard_of(&row)?, description(&row, close.id)?);
     let body: Vec<u8> = row.try_get("body").map_err(problem)?;
     let params: [&(dyn ToSql + Sync); 4] = [&org, &close.id, &"REPLAYED", &close.who];
     transaction.execute(CLOSE, &params).await.map_err(problem)?;
     record().await?;
-    let entry = streams.replay(shard, close.id, &meta.to_text(), &body).await?;
+    let entry = streams
+        .replay(shard, close.id, &meta.to_text(), &body)
+        .await?;
     transaction.commit().await.map_err(problem)?;
     streams.forget_replay(shard, close.id).await;
     Ok(entry)
@@ -261,7 +279,10 @@ fn parked(row: Option<Row>) -> Result<Row, Problem> {
     if state == "PARKED" {
         return Ok(row);
     }
-    Err(Problem::new(Refusal::Conflict, format!("the dead letter is {state} already")))
+    Err(Problem::new(
+        Refusal::Conflict,
+        format!("the dead letter is {state} already"),
+    ))
 }
 
 fn shard_of(row: &Row) -> Result<ShardId, Problem> {
@@ -282,7 +303,9 @@ fn description(row: &Row, id: i64) -> Result<Meta, Problem> {
         let detail = format!("the entry cannot be read, so it can only be dropped: {error}");
         Problem::new(Refusal::Unprocessable, detail)
     };
-    Meta::parse(&text).map(|meta| narrowed(meta, id, parked.as_deref())).map_err(unreadable)
+    Meta::parse(&text)
+        .map(|meta| narrowed(meta, id, parked.as_deref()))
+        .map_err(unreadable)
 }
 
 /// The worker passes over every event that is not parked. What the gateway had rejected was counted
@@ -291,7 +314,10 @@ fn narrowed(mut meta: Meta, id: i64, parked: Option<&[i32]>) -> Meta {
     if let Some(parked) = parked {
         let rejected = u32::try_from(meta.rejected_at.len()).unwrap_or(u32::MAX);
         let all = meta.accepted.saturating_add(rejected.max(meta.rejected));
-        let parked: HashSet<u16> = parked.iter().filter_map(|at| u16::try_from(*at).ok()).collect();
+        let parked: HashSet<u16> = parked
+            .iter()
+            .filter_map(|at| u16::try_from(*at).ok())
+            .collect();
         let all = u16::try_from(all).unwrap_or(u16::MAX);
         meta.rejected_at = (0..all).filter(|at| !parked.contains(at)).collect();
         meta.accepted = u32::try_from(parked.len()).unwrap_or(u32::MAX);
@@ -314,8 +340,14 @@ mod tests {
         (meta.accepted, meta.rejected, meta.rejected_at) = (4, 1, vec![2]);
         let some = narrowed(meta.clone(), 9, Some(&[3]));
         assert_eq!(some.rejected_at, [0, 1, 2, 4]);
-        assert_eq!((some.accepted, some.rejected, some.replay_of), (1, 0, Some(9)));
+        assert_eq!(
+            (some.accepted, some.rejected, some.replay_of),
+            (1, 0, Some(9))
+        );
         let whole = narrowed(meta, 9, None);
-        assert_eq!((whole.accepted, whole.rejected_at.as_slice()), (4, [2].as_slice()));
+        assert_eq!(
+            (whole.accepted, whole.rejected_at.as_slice()),
+            (4, [2].as_slice())
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Pages, histograms and facets of tables of events.
 
-use super::{Column, ClickhouseQuery, Sql, Table};
+use super::{ClickhouseQuery, Column, Sql, Table};
 use crate::answer::{Moment, Shown};
 use crate::ask::{Order, Position, Scan};
 use crate::principal::{Needs, Permission};
@@ -79,7 +79,9 @@ impl<R: PageRow> ClickhouseQuery for Page<R> {
             };
             sql.push(not_before).instant(after.at);
             sql.push(" AND (Timestamp").push(past).instant(after.at);
-            sql.push(" OR EventId").push(past).bind("UUID", after.id.to_string());
+            sql.push(" OR EventId")
+                .push(past)
+                .bind("UUID", after.id.to_string());
             sql.push(")");
         }
         sql.push(match self.order {

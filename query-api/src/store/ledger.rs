@@ -93,19 +93,24 @@ pub async fn batches(pg: &Pg, asked: &Batches) -> Result<Vec<Batch>, Problem> {
     let signal = asked.signal.as_str();
     let params: [&(dyn ToSql + Sync); 6] = [&signal, &asked.state, &at, &shard, &seq, &asked.limit];
     let rows = pg.query(BATCHES, &params).await?;
-    rows.iter().map(batch).collect::<Result<_, _>>().map_err(problem)
+    rows.iter()
+        .map(batch)
+        .collect::<Result<_, _>>()
+        .map_err(problem)
 }
 
 fn batch(row: &Row) -> Result<Batch, tokio_postgres::Error> {
     let entry = |ms: &str, seq: &str| -> Result<String, tokio_postgres::Error> {
         let part = |column: &str| {
-            row.try_get::<_, i64>(column).map(|part| u64::try_from(part).unwrap_or_default())
+            row.try_get::<_, i64>(column)
+                .map(|part| u64::try_from(part).unwrap_or_default())
         };
         let (ms, seq) = (part(ms)?, part(seq)?);
         Ok(StreamId { ms, seq }.to_string())
     };
     let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        row.try_get::<_, Option<OffsetDateTime>>(column).map(|at| at.map(Moment::from))
+        row.try_get::<_, Option<OffsetDateTime>>(column)
+            .map(|at| at.map(Moment::from))
     };
     Ok(Batch {
         signal: row.try_get("signal")?,
@@ -156,7 +161,8 @@ impl ClickhouseQuery for OwnRows {
         let mut sql = Sql::select("BatchId AS batch, count() AS rows", self.table);
         sql.push(" AND BatchId IN (");
         for (at, id) in self.batches.iter().enumerate() {
-            sql.push(if at == 0 { "" } else { ", " }).bind("UInt64", id.0.to_string());
+            sql.push(if at == 0 { "" } else { ", " })
+                .bind("UInt64", id.0.to_string());
         }
         sql.push(") GROUP BY batch");
         sql
@@ -277,7 +283,10 @@ pub async fn shards(pg: &Pg) -> Result<Vec<ShardState>, Problem> {
         let state = |signal| ShardState {
             signal,
             shard: u16::try_from(shard).unwrap_or_default(),
-            cursor: StreamId { ms: whole(ms), seq: whole(seq) },
+            cursor: StreamId {
+                ms: whole(ms),
+                seq: whole(seq),
+            },
             open,
         };
         Ok(Signal::from_name(&signal).map(state))
@@ -292,7 +301,9 @@ pub async fn shards(pg: &Pg) -> Result<Vec<ShardState>, Problem> {
 /// 503 when the store cannot be asked.
 pub async fn installed_shards(pg: &Pg) -> Result<u16, Problem> {
     let rows = pg.query("SELECT shards FROM installation", &[]).await?;
-    let row = rows.first().ok_or_else(|| Problem::store_down("the installation's record"))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Problem::store_down("the installation's record"))?;
     let shards: i16 = row.try_get("shards").map_err(problem)?;
     Ok(u16::try_from(shards).unwrap_or(1).max(1))
 }

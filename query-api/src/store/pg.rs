@@ -54,7 +54,10 @@ impl Pg {
         let mut address = url::Url::parse(address).map_err(|_| PgError::Address)?;
         let options = format!("-c statement_timeout={}", timeout.as_millis());
         // A form-encoded space would reach the server as a plus sign.
-        let query = format!("options={}", options.replace(' ', "%20").replace('=', "%3D"));
+        let query = format!(
+            "options={}",
+            options.replace(' ', "%20").replace('=', "%3D")
+        );
         let query = match address.query() {
             Some(given) if !given.is_empty() => format!("{given}&{query}"),
             _ => query,
@@ -81,7 +84,10 @@ impl Pg {
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&org];
         params.extend(bound.query().params());
         let rows = self.query(bound.query().sql(), &params).await?;
-        rows.iter().map(Q::row).collect::<Result<_, _>>().map_err(problem)
+        rows.iter()
+            .map(Q::row)
+            .collect::<Result<_, _>>()
+            .map_err(problem)
     }
 
     /// Asks for one row.
@@ -111,7 +117,9 @@ impl Pg {
         self.pool.get().await.map_err(|error| {
             let problem = match &error {
                 PoolError::Timeout(_) | PoolError::Backend(_) => Problem::store_down("PostgreSQL"),
-                PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                PoolError::Closed
+                | PoolError::NoRuntimeSpecified
+                | PoolError::PostCreateHook(_) => {
                     Problem::internal("the connection pool is unusable", &error)
                 }
             };
@@ -189,7 +197,10 @@ fn classify(error: &tokio_postgres::Error) -> (&'static str, Problem) {
         return if error.is_closed() || std::error::Error::source(error).is_some() {
             ("unavailable", Problem::store_down("PostgreSQL"))
         } else {
-            ("refused", Problem::internal("PostgreSQL refused the statement", error))
+            (
+                "refused",
+                Problem::internal("PostgreSQL refused the statement", error),
+            )
         };
     };
     let class = code.code().get(..2).unwrap_or_default();
@@ -201,8 +212,13 @@ fn classify(error: &tokio_postgres::Error) -> (&'static str, Problem) {
         // Connection exceptions, insufficient resources, operator intervention.
         "08" | "53" | "57" => ("unavailable", Problem::store_down("PostgreSQL")),
         _ => {
-            let cause = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
-            ("refused", Problem::internal("PostgreSQL refused the statement", &cause))
+            let cause = error
+                .as_db_error()
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            (
+                "refused",
+                Problem::internal("PostgreSQL refused the statement", &cause),
+            )
         }
     }
 }

@@ -192,7 +192,10 @@ pub async fn change(
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
     transaction.execute(LOCK, &[]).await.map_err(problem)?;
-    let row = transaction.query_opt(PRESENT, &[&org, &change.id]).await.map_err(problem)?;
+    let row = transaction
+        .query_opt(PRESENT, &[&org, &change.id])
+        .await
+        .map_err(problem)?;
     let present = row.as_ref().map(present).transpose().map_err(problem)?;
     let next = next(change, present.as_ref())?;
     let revision: i64 = scalar(&transaction, REVISION, &[]).await?;
@@ -207,9 +210,20 @@ pub async fn change(
             members.insert("version".to_owned(), version.into());
             members.insert("enabled".to_owned(), enabled.into());
         }
-        let params: [&(dyn ToSql + Sync); 8] =
-            [&org, &change.id, &version, &enabled, &builtin, &body, &revision, &change.who];
-        transaction.execute(INSERT, &params).await.map_err(problem)?;
+        let params: [&(dyn ToSql + Sync); 8] = [
+            &org,
+            &change.id,
+            &version,
+            &enabled,
+            &builtin,
+            &body,
+            &revision,
+            &change.who,
+        ];
+        transaction
+            .execute(INSERT, &params)
+            .await
+            .map_err(problem)?;
     }
     transaction.execute(NOTIFY, &[]).await.map_err(problem)?;
     record().await?;

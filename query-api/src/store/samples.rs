@@ -68,7 +68,12 @@ impl Tier {
         let tiers = [Tier::Hour, Tier::FiveMinutes, Tier::Minute, Tier::Raw];
         let holds = |tier: &Tier| age_s <= tier.kept_days() * 24 * 3600;
         let found = tiers.into_iter().filter(fits).find(holds);
-        let longest = || tiers.into_iter().filter(fits).max_by_key(|tier| tier.kept_days());
+        let longest = || {
+            tiers
+                .into_iter()
+                .filter(fits)
+                .max_by_key(|tier| tier.kept_days())
+        };
         found.or_else(longest).unwrap_or(Tier::Raw)
     }
 }
@@ -179,10 +184,20 @@ macro_rules! increase {
     ($time:literal, $order:literal, $from:literal) => {
         members!(concat!(
             ", grown AS (
-                SELECT grp, ", $time, " AS time, value,
-                       lag(value) OVER (PARTITION BY series_id ORDER BY ", $order, ") AS before
-                  FROM member JOIN ", $from, "
-                 WHERE ", $time, " >= $8 AND ", $time, " < $7
+                SELECT grp, ",
+            $time,
+            " AS time, value,
+                       lag(value) OVER (PARTITION BY series_id ORDER BY ",
+            $order,
+            ") AS before
+                  FROM member JOIN ",
+            $from,
+            "
+                 WHERE ",
+            $time,
+            " >= $8 AND ",
+            $time,
+            " < $7
              )
              SELECT grp, floor((extract(epoch FROM time)::float8 - $4) / $5)::int AS slot,
                     sum(CASE WHEN value >= before THEN value - before ELSE value END) AS sum,
@@ -209,7 +224,11 @@ impl PgQuery for Samples {
             (Tier::FiveMinutes, false) => rolled_up!("metric_5m"),
             (Tier::Hour, false) => rolled_up!("metric_1h"),
             (Tier::Raw, true) => {
-                increase!("m.time", "m.time, m.value", "metric_samples m USING (series_id)")
+                increase!(
+                    "m.time",
+                    "m.time, m.value",
+                    "metric_samples m USING (series_id)"
+                )
             }
             (Tier::Minute, true) => increase!(
                 "bucket",

@@ -65,7 +65,9 @@ impl PgQuery for SeriesOf {
         let stored: Value = row.try_get("labels")?;
         let mut labels = BTreeMap::new();
         for (name, value) in stored.as_object().into_iter().flatten() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             labels.insert(name.clone(), text);
         }
         for name in ["service", "host", "environment"] {

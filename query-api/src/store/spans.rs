@@ -43,10 +43,12 @@ impl ClickhouseQuery for MatchingTraces {
         let mut sql = Sql::scan(columns, &self.scan);
         sql.push(" GROUP BY trace_id");
         if let Some((at, id)) = &self.before {
-            sql.push(" HAVING (at, trace_id) < (").bind("Int64", at.to_string());
+            sql.push(" HAVING (at, trace_id) < (")
+                .bind("Int64", at.to_string());
             sql.push(", ").bind("String", id.clone()).push(")");
         }
-        sql.push(" ORDER BY at DESC, trace_id DESC LIMIT ").bind("UInt32", self.limit.to_string());
+        sql.push(" ORDER BY at DESC, trace_id DESC LIMIT ")
+            .bind("UInt32", self.limit.to_string());
         sql
     }
 }
@@ -96,7 +98,9 @@ impl ClickhouseQuery for TraceSummaries {
              argMin(toString(ServiceName), (ParentSpanId != '', Timestamp)) AS root_service, \
              argMin(toString(SpanName), (ParentSpanId != '', Timestamp)) AS root_name";
         let mut sql = Sql::select(columns, Table::Spans);
-        sql.push(" AND TraceId IN (").texts(&self.ids).push(") GROUP BY trace_id");
+        sql.push(" AND TraceId IN (")
+            .texts(&self.ids)
+            .push(") GROUP BY trace_id");
         sql
     }
 }
@@ -173,7 +177,8 @@ impl ClickhouseQuery for TraceSpans {
              RuleMatches AS rule_matches, RiskScore AS risk_score";
         let mut sql = Sql::select(columns, Table::Spans);
         sql.push(" AND TraceId = ").bind("String", self.id.clone());
-        sql.push(" ORDER BY Timestamp, EventId LIMIT ").bind("UInt32", self.limit.to_string());
+        sql.push(" ORDER BY Timestamp, EventId LIMIT ")
+            .bind("UInt32", self.limit.to_string());
         sql
     }
 }

@@ -44,7 +44,9 @@ impl Sql {
         for part in columns {
             sql.push(part);
         }
-        sql.push(" FROM ").push(table.name()).push(" WHERE OrgId = {org:UUID}");
+        sql.push(" FROM ")
+            .push(table.name())
+            .push(" WHERE OrgId = {org:UUID}");
         sql
     }
 
@@ -81,13 +83,16 @@ impl Sql {
 
     /// Adds a moment.
     pub fn instant(&mut self, ns: i64) -> &mut Self {
-        self.push("fromUnixTimestamp64Nano(").bind("Int64", ns.to_string()).push(", 'UTC')")
+        self.push("fromUnixTimestamp64Nano(")
+            .bind("Int64", ns.to_string())
+            .push(", 'UTC')")
     }
 
     /// Adds texts, separated by commas, each a parameter of its own.
     pub fn texts(&mut self, values: &[String]) -> &mut Self {
         for (at, value) in values.iter().enumerate() {
-            self.push(if at == 0 { "" } else { ", " }).bind("String", value.clone());
+            self.push(if at == 0 { "" } else { ", " })
+                .bind("String", value.clone());
         }
         self
     }
@@ -127,7 +132,9 @@ impl Sql {
                 self.texts(words).push("])");
             }
             Condition::Contains(column, text) => {
-                self.push("positionCaseInsensitiveUTF8(").push(column.name()).push(", ");
+                self.push("positionCaseInsensitiveUTF8(")
+                    .push(column.name())
+                    .push(", ");
                 self.bind("String", text.clone()).push(") > 0");
             }
             Condition::Attribute(map, key, value) => self.attribute(*map, key, value),
@@ -141,10 +148,14 @@ impl Sql {
                 self.push(")");
             }
             Condition::AtLeast(column, least) => {
-                self.push(column.name()).push(" >= ").bind("UInt64", least.to_string());
+                self.push(column.name())
+                    .push(" >= ")
+                    .bind("UInt64", least.to_string());
             }
             Condition::AtMost(column, most) => {
-                self.push(column.name()).push(" <= ").bind("UInt64", most.to_string());
+                self.push(column.name())
+                    .push(" <= ")
+                    .bind("UInt64", most.to_string());
             }
             Condition::Id(id) => {
                 self.push("EventId = ").bind("UUID", id.to_string());
@@ -161,8 +172,14 @@ impl Sql {
     }
 
     fn attribute(&mut self, map: Map, key: &str, value: &str) {
-        self.push("(mapContains(").push(map.name()).push(", ").bind("String", key.to_owned());
-        self.push(") AND ").push(map.name()).push("[").bind("String", key.to_owned());
+        self.push("(mapContains(")
+            .push(map.name())
+            .push(", ")
+            .bind("String", key.to_owned());
+        self.push(") AND ")
+            .push(map.name())
+            .push("[")
+            .bind("String", key.to_owned());
         self.push("] = ").bind("String", value.to_owned()).push(")");
     }
 
@@ -189,7 +206,11 @@ mod tests {
         ];
         let sql = Sql::scan("1", &scan);
         assert!(!sql.text().contains("1=1"), "{}", sql.text());
-        assert!(sql.text().contains("WHERE OrgId = {org:UUID} AND "), "{}", sql.text());
+        assert!(
+            sql.text().contains("WHERE OrgId = {org:UUID} AND "),
+            "{}",
+            sql.text()
+        );
         assert_eq!(sql.text().matches('{').count(), sql.params().len() + 1);
     }
 }

@@ -167,14 +167,17 @@ impl Streams {
         shards: u16,
     ) -> Result<Received, Problem> {
         let org = org.simple().to_string();
-        let fields = ["events", "rejected", "bytes", "batches"].map(|field| format!("{org}:{field}"));
+        let fields =
+            ["events", "rejected", "bytes", "batches"].map(|field| format!("{org}:{field}"));
         let mut pipeline = redis::pipe();
         for shard in 0..shards {
             let key = ShardId { signal, shard }.received();
             pipeline.cmd("HMGET").arg(key).arg(&fields[..]);
         }
-        let counts: Vec<[Option<i64>; 4]> =
-            pipeline.query_async(&mut self.connections.get()).await.map_err(problem)?;
+        let counts: Vec<[Option<i64>; 4]> = pipeline
+            .query_async(&mut self.connections.get())
+            .await
+            .map_err(problem)?;
         let mut sum = Received::default();
         for [events, rejected, bytes, batches] in counts {
             sum.events += events.unwrap_or(0);
@@ -189,15 +192,24 @@ impl Streams {
     ///
     /// # Errors
     /// 503 when Redis cannot be asked.
-    pub async fn last_entries(&self, signal: Signal, shards: u16) -> Result<Vec<StreamId>, Problem> {
+    pub async fn last_entries(
+        &self,
+        signal: Signal,
+        shards: u16,
+    ) -> Result<Vec<StreamId>, Problem> {
         let mut pipeline = redis::pipe();
         for shard in 0..shards {
             let key = ShardId { signal, shard }.stream();
             pipeline.cmd("EVAL").arg(LAST_ENTRY).arg(1).arg(key);
         }
-        let newest: Vec<String> =
-            pipeline.query_async(&mut self.connections.get()).await.map_err(problem)?;
-        Ok(newest.iter().map(|id| id.parse().unwrap_or(StreamId::ZERO)).collect())
+        let newest: Vec<String> = pipeline
+            .query_async(&mut self.connections.get())
+            .await
+            .map_err(problem)?;
+        Ok(newest
+            .iter()
+            .map(|id| id.parse().unwrap_or(StreamId::ZERO))
+            .collect())
     }
 }
 
@@ -205,7 +217,10 @@ fn guard(shard: ShardId, letter: i64) -> String {
     format!("{}:replay:{letter}", shard.tag())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature map_err asks for"
+)]
 fn problem(error: RedisError) -> Problem {
     metrics::STORE_ERRORS.add(&["redis", "unavailable"], 1);
     tracing::warn!(%error, "Redis is not available");

@@ -72,6 +72,11 @@ fn read(row: &Row) -> Result<TokenRow, tokio_postgres::Error> {
 /// # Errors
 /// 503 when the store cannot be asked.
 pub async fn organisation(pg: &Pg, org: OrgId) -> Result<Option<String>, Problem> {
-    let rows = pg.query("SELECT name FROM organisation WHERE id = $1", &[&org]).await?;
-    rows.first().map(|row| row.try_get("name")).transpose().map_err(problem)
+    let rows = pg
+        .query("SELECT name FROM organisation WHERE id = $1", &[&org])
+        .await?;
+    rows.first()
+        .map(|row| row.try_get("name"))
+        .transpose()
+        .map_err(problem)
 }

@@ -10,8 +10,13 @@ pub(crate) async fn trail(org: &Org) -> Vec<Value> {
     let mut events = Vec::new();
     for shard in 0..256 {
         let stream = format!("millrace:{{audit:{shard}}}:in");
-        let entries: redis::streams::StreamRangeReply =
-            redis::cmd("XRANGE").arg(stream).arg("-").arg("+").query_async(&mut connection).await.unwrap();
+        let entries: redis::streams::StreamRangeReply = redis::cmd("XRANGE")
+            .arg(stream)
+            .arg("-")
+            .arg("+")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
         for entry in entries.ids {
             let field = |name: &str| entry.get::<Vec<u8>>(name).unwrap();
             let meta = millrace_shared::entry::Meta::parse(&field("m")).unwrap();
@@ -32,32 +37,78 @@ async fn an_alert_goes_its_way_with_a_history_and_a_trail() {
     let id = alert(&org, "BRUTE_FORCE_ATTACK", "open", "high", 1.0).await;
     let path = format!("/alerts/{id}");
     let status = format!("{path}/status");
-    let to = async |to: &str| post(&status, &org.analyst, &json!({ "status": to, "note": "because" })).await;
+    let to = async |to: &str| {
+        post(
+            &status,
+            &org.analyst,
+            &json!({ "status": to, "note": "because" }),
+        )
+        .await
+    };
     for illegal in ["in_progress", "resolved", "open"] {
         assert_eq!(to(illegal).await.problem(409), "conflict", "{illegal}");
     }
     assert_eq!(to("gone").await.problem(400), "bad_parameter");
-    assert_eq!(post(&status, &org.viewer, &json!({ "status": "acknowledged" })).await.problem(403), "forbidden");
+    assert_eq!(
+        post(&status, &org.viewer, &json!({ "status": "acknowledged" }))
+            .await
+            .problem(403),
+        "forbidden"
+    );
     let acknowledged = to("acknowledged").await.ok();
     assert_eq!(acknowledged["may_become"], json!(["in_progress"]));
     assert!(acknowledged["acknowledged_at"].is_string());
     to("in_progress").await.ok();
-    post(&format!("{path}/assign"), &org.analyst, &json!({ "assignee": "ann" })).await.ok();
-    post(&format!("{path}/notes"), &org.analyst, &json!({ "note": "seen in the logs" })).await.ok();
+    post(
+        &format!("{path}/assign"),
+        &org.analyst,
+        &json!({ "assignee": "ann" }),
+    )
+    .await
+    .ok();
+    post(
+        &format!("{path}/notes"),
+        &org.analyst,
+        &json!({ "note": "seen in the logs" }),
+    )
+    .await
+    .ok();
     let resolved = to("resolved").await.ok();
     assert!(resolved["resolved_at"].is_string());
     let reopened = to("open").await.ok();
-    assert_eq!((&reopened["status"], &reopened["resolved_at"]), (&json!("open"), &Value::Null));
+    assert_eq!(
+        (&reopened["status"], &reopened["resolved_at"]),
+        (&json!("open"), &Value::Null)
+    );
     assert_eq!(reopened["assignee"], "ann");
     let what = texts(&reopened["history"], "what");
-    assert_eq!(what, ["status", "status", "assign", "note", "status", "status"]);
+    assert_eq!(
+        what,
+        ["status", "status", "assign", "note", "status", "status"]
+    );
     assert_eq!(reopened["history"][0]["who"], "analyst token");
-    assert_eq!((&reopened["history"][0]["from_status"], &reopened["history"][0]["note"]), (&json!("open"), &json!("because")));
+    assert_eq!(
+        (
+            &reopened["history"][0]["from_status"],
+            &reopened["history"][0]["note"]
+        ),
+        (&json!("open"), &json!("because"))
+    );
     // Refused changes are not in the trail, all others are.
     let trail = trail(&org).await;
     let mut actions = texts(&Value::Array(trail.clone()), "action");
     actions.sort();
-    assert_eq!(actions, ["alert.assign", "alert.note", "alert.status", "alert.status", "alert.status", "alert.status"]);
+    assert_eq!(
+        actions,
+        [
+            "alert.assign",
+            "alert.note",
+            "alert.status",
+            "alert.status",
+            "alert.status",
+            "alert.status"
+        ]
+    );
     assert_eq!(trail[0]["targets"][0]["id"], id.to_string());
     assert_eq!(trail[0]["actor"]["type"], "analyst");
 }
@@ -81,7 +132,11 @@ async fn alerts_are_filtered_paged_and_counted() {
         (vec![("signal", "audit")], 6),
         (vec![("start", "now-1m")], 0),
     ] {
-        assert_eq!(list(&query).await["rows"].as_array().unwrap().len(), count, "{query:?}");
+        assert_eq!(
+            list(&query).await["rows"].as_array().unwrap().len(),
+            count,
+            "{query:?}"
+        );
     }
     let first = list(&[("limit", "4")]).await;
     assert_eq!(first["rows"][0]["id"], critical.to_string());
@@ -91,8 +146,14 @@ async fn alerts_are_filtered_paged_and_counted() {
     assert_eq!(second["rows"].as_array().unwrap().len(), 2);
     assert!(second["next_cursor"].is_null());
     let summary = get("/alerts/summary", &org.viewer, &[]).await.ok();
-    assert_eq!((&summary["total"], &summary["active"]), (&json!(7), &json!(6)));
+    assert_eq!(
+        (&summary["total"], &summary["active"]),
+        (&json!(7), &json!(6))
+    );
     assert_eq!(summary["by_status"]["closed"], 1);
     assert_eq!(summary["by_status"]["false_positive"], 0);
-    assert_eq!(summary["active_by_severity"], json!({ "medium": 5, "low": 1 }));
+    assert_eq!(
+        summary["active_by_severity"],
+        json!({ "medium": 5, "low": 1 })
+    );
 }

@@ -13,7 +13,9 @@ fn event(org: &Org, seconds: f64, more: Value) -> Value {
         json!({ "EventType": "AUTHENTICATION", "Action": "login", "Outcome": "SUCCESS",
                 "Severity": "info", "ActorId": "u1" }),
     );
-    row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    row.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     row
 }
 
@@ -26,19 +28,46 @@ async fn every_filter_narrows() {
         "Targets.Name": ["Tom"], "ClientIp": "10.0.0.9", "GeoCountry": "DE", "SessionId": "sess",
         "EventRequestId": "req", "Message": "It was Deleted.", "Metadata": { "k": "v" },
         "RiskScore": 80, "Environment": "prod", "RuleMatches": ["r1"], "Observables": ["10.0.0.9"] });
-    insert("audit_events", &[
-        event(&ours, 1.0, first),
-        event(&ours, 2.0, json!({ "Action": "second", "GeoCountry": "FR" })),
-        event(&theirs, 3.0, json!({ "Action": "foreign", "GeoCountry": "US" })),
-    ])
+    insert(
+        "audit_events",
+        &[
+            event(&ours, 1.0, first),
+            event(
+                &ours,
+                2.0,
+                json!({ "Action": "second", "GeoCountry": "FR" }),
+            ),
+            event(
+                &theirs,
+                3.0,
+                json!({ "Action": "foreign", "GeoCountry": "US" }),
+            ),
+        ],
+    )
     .await;
     for (name, value) in [
-        ("event_type", "user_management"), ("action", "first"), ("operation", "Delete user"),
-        ("outcome", "failure"), ("severity", "HIGH"), ("actor", "a1"), ("actor", "Ann"),
-        ("actor", "a***@x.example"), ("actor_type", "admin"), ("target", "t1"), ("target", "Tom"),
-        ("target_type", "user"), ("ip", "10.0.0.9"), ("country", "DE"), ("session_id", "sess"),
-        ("request_id", "req"), ("text", "was deleted"), ("attribute", "k=v"), ("min_risk", "80"),
-        ("environment", "prod"), ("rule", "r1"), ("observable", "10.0.0.9"),
+        ("event_type", "user_management"),
+        ("action", "first"),
+        ("operation", "Delete user"),
+        ("outcome", "failure"),
+        ("severity", "HIGH"),
+        ("actor", "a1"),
+        ("actor", "Ann"),
+        ("actor", "a***@x.example"),
+        ("actor_type", "admin"),
+        ("target", "t1"),
+        ("target", "Tom"),
+        ("target_type", "user"),
+        ("ip", "10.0.0.9"),
+        ("country", "DE"),
+        ("session_id", "sess"),
+        ("request_id", "req"),
+        ("text", "was deleted"),
+        ("attribute", "k=v"),
+        ("min_risk", "80"),
+        ("environment", "prod"),
+        ("rule", "r1"),
+        ("observable", "10.0.0.9"),
     ] {
         let query = [&range()[..], &[(name, value)]].concat();
         let found = get("/audit/search", &ours.viewer, &query).await.ok();
@@ -74,33 +103,68 @@ async fn the_overview_follows_the_formulas() {
     let (ours, theirs) = (org().await, org().await);
     let of = |n: f64, user: &str, more: Value| {
         let mut event = event(&ours, n, json!({ "ActorId": user }));
-        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         event
     };
     let mut rows = Vec::new();
     for (n, country) in ["DE", "FR", "US"].iter().enumerate() {
-        rows.push(of(n as f64, "mallory", json!({ "Outcome": "FAILURE", "GeoCountry": country })));
+        rows.push(of(
+            n as f64,
+            "mallory",
+            json!({ "Outcome": "FAILURE", "GeoCountry": country }),
+        ));
     }
     rows.push(of(4.0, "mallory", json!({ "Severity": "critical" })));
-    rows.push(of(5.0, "busy", json!({ "Outcome": "RATE_LIMITED", "EventType": "RATE_LIMITING" })));
+    rows.push(of(
+        5.0,
+        "busy",
+        json!({ "Outcome": "RATE_LIMITED", "EventType": "RATE_LIMITING" }),
+    ));
     rows.push(of(6.0, "calm", json!({})));
-    rows.push(event(&theirs, 7.0, json!({ "Severity": "critical", "ActorId": "foreign" })));
+    rows.push(event(
+        &theirs,
+        7.0,
+        json!({ "Severity": "critical", "ActorId": "foreign" }),
+    ));
     insert("audit_events", &rows).await;
     alert(&ours, "BRUTE_FORCE_ATTACK", "open", "high", 10.0).await;
     alert(&ours, "BRUTE_FORCE_ATTACK", "acknowledged", "high", 11.0).await;
     alert(&ours, "CSRF_ATTACK", "resolved", "medium", 12.0).await;
     alert(&theirs, "DATA_BREACH_ATTEMPT", "open", "critical", 13.0).await;
     let overview = get("/soc/overview", &ours.viewer, &[]).await.ok();
-    assert_eq!((&overview["total_events"], &overview["critical_events"]), (&json!(6), &json!(1)));
-    assert_eq!((&overview["active_alerts"], &overview["resolved_alerts"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&overview["total_events"], &overview["critical_events"]),
+        (&json!(6), &json!(1))
+    );
+    assert_eq!(
+        (&overview["active_alerts"], &overview["resolved_alerts"]),
+        (&json!(2), &json!(1))
+    );
     // 100 − 2·1 − 3·2 − 5·2 = 82; active ≥ 1, but below 3; critical 1.
-    assert_eq!((&overview["security_score"], &overview["threat_level"]), (&json!(82), &json!("MODERATE")));
-    assert_eq!(overview["alerts_by_type"][0], json!({ "value": "BRUTE_FORCE_ATTACK", "count": 2 }));
+    assert_eq!(
+        (&overview["security_score"], &overview["threat_level"]),
+        (&json!(82), &json!("MODERATE"))
+    );
+    assert_eq!(
+        overview["alerts_by_type"][0],
+        json!({ "value": "BRUTE_FORCE_ATTACK", "count": 2 })
+    );
     assert_eq!(overview["top_threats"][0]["severity"], "high");
-    assert_eq!(overview["events_by_type"][0], json!({ "value": "AUTHENTICATION", "count": 5 }));
+    assert_eq!(
+        overview["events_by_type"][0],
+        json!({ "value": "AUTHENTICATION", "count": 5 })
+    );
     assert_eq!(texts(&overview["by_country"], "value"), ["DE", "FR", "US"]);
     assert_eq!(overview["by_hour"].as_array().unwrap().len(), 24);
-    let sum: u64 = overview["by_hour"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
+    let sum: u64 = overview["by_hour"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n.as_u64().unwrap())
+        .sum();
     assert_eq!(sum, 6);
     // 3·10 + 25 + 20 for three countries; 15; nobody else.
     assert_eq!(texts(&overview["user_risks"], "user"), ["mallory", "busy"]);

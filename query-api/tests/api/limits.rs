@@ -7,10 +7,16 @@ use reqwest::Method;
 use serde_json::json;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 /// An address where nobody listens.
 fn closed() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
 }
 
 async fn ask(base: &str, path: &str, token: &str) -> Answer {
@@ -21,73 +27,324 @@ async fn ask(base: &str, path: &str, token: &str) -> Answer {
 async fn a_store_that_is_down_is_a_503_and_never_an_empty_answer() {
     let org = org().await;
     let closed = closed();
-    let without_clickhouse = start(Config { clickhouse_url: format!("http://{closed}/"), ..config() });
-    for path in ["/logs/search", "/logs/histogram", "/traces/search", "/traces/x", "/audit/search", "/audit/filters", "/rum/search", "/rum/pages", "/soc/overview"] {
+    let without_clickhouse = start(Config {
+        clickhouse_url: format!("http://{closed}/"),
+        ..config()
+    });
+    for path in [
+        "/logs/search",
+        "/logs/histogram",
+        "/traces/search",
+        "/traces/x",
+        "/audit/search",
+        "/audit/filters",
+        "/rum/search",
+        "/rum/pages",
+        "/soc/overview",
+    ] {
         let answer = ask(&without_clickhouse, path, &org.viewer).await;
         assert!(answer.headers.contains_key("retry-after"), "{path}");
-        assert!(answer.body["detail"].as_str().unwrap().contains("ClickHouse"), "{path}");
+        assert!(
+            answer.body["detail"]
+                .as_str()
+                .unwrap()
+                .contains("ClickHouse"),
+            "{path}"
+        );
         assert_eq!(answer.problem(503), "dependency_down", "{path}");
     }
     ask(&without_clickhouse, "/alerts", &org.viewer).await.ok();
-    let without_postgres = start(Config { postgres_url: format!("postgres://x:y@{closed}/millrace"), ..config() });
-    for path in ["/whoami", "/logs/search", "/metrics/names", "/alerts", "/rules"] {
+    let without_postgres = start(Config {
+        postgres_url: format!("postgres://x:y@{closed}/millrace"),
+        ..config()
+    });
+    for path in [
+        "/whoami",
+        "/logs/search",
+        "/metrics/names",
+        "/alerts",
+        "/rules",
+    ] {
         let answer = ask(&without_postgres, path, &org.viewer).await;
         assert_eq!(answer.problem(503), "dependency_down", "{path}");
     }
-    let without_redis = start(Config { redis_url: format!("redis://{closed}"), ..config() });
-    assert_eq!(ask(&without_redis, "/ledger/balance", &org.viewer).await.problem(503), "dependency_down");
+    let without_redis = start(Config {
+        redis_url: format!("redis://{closed}"),
+        ..config()
+    });
+    assert_eq!(
+        ask(&without_redis, "/ledger/balance", &org.viewer)
+            .await
+            .problem(503),
+        "dependency_down"
+    );
     ask(&without_redis, "/logs/search", &org.viewer).await.ok();
     // What cannot be recorded does not happen.
     let id = crate::audit::alert(&org, "X", "open", "high", 1.0).await;
     let path = format!("/api/v1/alerts/{id}/status");
-    let change = request(&without_redis, Method::POST, &path, &org.analyst).body(json!({ "status": "acknowledged" }).to_string());
+    let change = request(&without_redis, Method::POST, &path, &org.analyst)
+        .body(json!({ "status": "acknowledged" }).to_string());
     assert_eq!(send(change).await.problem(503), "dependency_down");
-    assert_eq!(get(&format!("/alerts/{id}"), &org.viewer, &[]).await.ok()["status"], "open");
+    assert_eq!(
+        get(&format!("/alerts/{id}"), &org.viewer, &[]).await.ok()["status"],
+        "open"
+    );
 }
 
 #[tokio::test]
 async fn over_a_limit_is_said_so() {
     let org = org().await;
-    let rows: Vec<_> = (0..3000).map(|n| row(&org, f64::from(n) / 100.0, json!({ "Body": format!("m{n}") }))).collect();
+    let rows: Vec<_> = (0..3000)
+        .map(|n| {
+            row(
+                &org,
+                f64::from(n) / 100.0,
+                json!({ "Body": format!("m{n}") }),
+            )
+        })
+        .collect();
     insert("logs", &rows).await;
     let narrow = start(Config {
-        limits: Limits { rows_read: 10, ..config().limits },
+        limits: Limits {
+            rows_read: 10,
+            ..config().limits
+        },
         ..config()
     });
     let path = "/logs/search?start=now-4h&text=m1&text_mode=substring";
-    assert_eq!(ask(&narrow, path, &org.viewer).await.problem(422), "unprocessable");
+    assert_eq!(
+        ask(&narrow, path, &org.viewer).await.problem(422),
+        "unprocessable"
+    );
     for (query, code) in [
         ("start=now-200d", "unprocessable"),
         ("start=now&end=now-1h", "unprocessable"),
     ] {
-        assert_eq!(ask(shared(), &format!("/logs/search?{query}"), &org.viewer).await.problem(422), code, "{query}");
+        assert_eq!(
+            ask(shared(), &format!("/logs/search?{query}"), &org.viewer)
+                .await
+                .problem(422),
+            code,
+            "{query}"
+        );
     }
-    for query in ["limit=1001", "limit=0", "start=never", "order=up", "cursor=zzz"] {
-        assert_eq!(ask(shared(), &format!("/logs/search?{query}"), &org.viewer).await.problem(400), "bad_parameter", "{query}");
+    for query in [
+        "limit=1001",
+        "limit=0",
+        "start=never",
+        "order=up",
+        "cursor=zzz",
+    ] {
+        assert_eq!(
+            ask(shared(), &format!("/logs/search?{query}"), &org.viewer)
+                .await
+                .problem(400),
+            "bad_parameter",
+            "{query}"
+        );
     }
     let long = "x".repeat(20_000);
     let body = json!({ "text": long, "text_mode": "substring" });
-    assert_eq!(post("/logs/search", &org.viewer, &body).await.problem(422), "unprocessable");
+    assert_eq!(
+        post("/logs/search", &org.viewer, &body).await.problem(422),
+        "unprocessable"
+    );
 }
 
-/// Statements of this API that run in ClickHouse and name the organisation.
-async fn running(mark: &str) -> usize {
-    let sql = format!("SELECT count() FROM system.processes WHERE query LIKE '%hasAllTokens%' AND query_id LIKE 'query-api-%' AND '{mark}' != '' FORMAT TabSeparated");
-    let answer = reqwest::Client::new().post(config().clickhouse_url).body(sql).send().await.unwrap();
-    answer.text().await.unwrap().trim().parse().unwrap()
+/// One HTTP request as it came: its head and its body.
+async fn receive(listener: &tokio::net::TcpListener) -> (TcpStream, String) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return (stream, text);
+            }
+        }
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(read > 0, "the request breaks off: {text}");
+        bytes.extend_from_slice(&piece[..read]);
+    }
+}
+
+/// The value of a parameter in the address of a request.
+fn parameter(request: &str, name: &str) -> String {
+    let path = request.split(' ').nth(1).unwrap();
+    let url = url::Url::parse("http://x").unwrap().join(path).unwrap();
+    let found = url.query_pairs().find(|(key, _)| key == name);
+    found
+        .unwrap_or_else(|| panic!("no {name} in {request}"))
+        .1
+        .into_owned()
+}
+
+/// A network that stalls stands between the API and ClickHouse: it shows what the API sends, and
+/// the engine then proves that this kills a statement.
+#[tokio::test]
+async fn a_client_that_goes_takes_its_query_with_it() {
+    let org = org().await;
+    let stalled = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", stalled.local_addr().unwrap());
+    let base = start(Config {
+        clickhouse_url: address,
+        ..config()
+    });
+    let search = request(&base, Method::GET, "/api/v1/logs/search", &org.viewer);
+    let search = tokio::spawn(search.send());
+    let (_held, asked) = receive(&stalled).await;
+    let id = parameter(&asked, "query_id");
+    search.abort();
+    let (_, kill) = tokio::time::timeout(Duration::from_secs(10), receive(&stalled))
+        .await
+        .unwrap();
+    assert_eq!(parameter(&kill, "param_id"), id);
+    let kill = kill.split_once("\r\n\r\n").unwrap().1.to_owned();
+    assert!(kill.contains("KILL QUERY"), "{kill}");
+
+    let engine = url::Url::parse(&config().clickhouse_url).unwrap();
+    let with = |pairs: &[(&str, &str)]| {
+        let mut url = engine.clone();
+        url.query_pairs_mut().extend_pairs(pairs);
+        reqwest::Client::new().post(url)
+    };
+    let slow = with(&[
+        ("query_id", &id),
+        ("function_sleep_max_microseconds_per_block", "60000000"),
+    ]);
+    let slow = slow.body("SELECT sleepEachRow(1) FROM numbers(30) SETTINGS max_block_size = 1");
+    let started = Instant::now();
+    let slow = tokio::spawn(slow.send());
+    let runs = async || {
+        let sql = format!("SELECT count() FROM system.processes WHERE query_id = '{id}'");
+        with(&[])
+            .body(sql)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+            .trim()
+            == "1"
+    };
+    while !runs().await {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "the statement never ran"
+        );
+    }
+    let killed = with(&[("param_id", &id)]).body(kill).send().await.unwrap();
+    assert!(
+        killed.status().is_success(),
+        "{}",
+        killed.text().await.unwrap()
+    );
+    let _ = slow.await.unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "it ran to its end"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_goes_takes_its_statement_in_postgres_with_it() {
+    let org = org().await;
+    let mut client = postgres().await;
+    let held = client.transaction().await.unwrap();
+    held.execute("LOCK TABLE source_health IN ACCESS EXCLUSIVE MODE", &[])
+        .await
+        .unwrap();
+    let sources = request(
+        shared(),
+        Method::GET,
+        "/api/v1/sources?limit=777",
+        &org.viewer,
+    );
+    let sources = tokio::spawn(sources.send());
+    let watch = postgres().await;
+    let waits = async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM source_health%'
+                    AND application_name = 'query-api' AND wait_event_type = 'Lock'";
+        watch.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0
+    };
+    let started = Instant::now();
+    while !waits().await {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "the statement never waited"
+        );
+    }
+    sources.abort();
+    while waits().await {
+        assert!(
+            started.elapsed() < Duration::from_secs(15),
+            "the statement still waits"
+        );
+    }
+    held.rollback().await.unwrap();
+    get("/sources", &org.viewer, &[]).await.ok();
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_health_and_metrics() {
+    let org = org().await;
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = async |config: Config| {
+        let listener = bind();
+        let admin = format!("http://{}", listener.local_addr().unwrap());
+        (start_with(config, Some(listener)), admin)
+    };
+    let fetch = async |url: String| send(reqwest::Client::new().get(url)).await;
+    let (base, well) = admin(config()).await;
+    ask(&base, "/whoami", &org.viewer).await.ok();
+    ask(&base, "/logs/search", &org.viewer).await.ok();
+    assert_eq!(fetch(format!("{well}/healthz")).await.status, 200);
+    assert_eq!(fetch(format!("{well}/readyz")).await.ok()["ready"], true);
+    let metrics = fetch(format!("{well}/metrics")).await.ok();
+    for line in [
+        "millrace_query_requests_total{method=\"GET\",route=\"/api/v1/whoami\",status=\"2xx\"}",
+        "millrace_query_request_duration_seconds_bucket{route=\"/api/v1/logs/search\"",
+        "millrace_query_rows_read_total",
+        "millrace_query_cache_total{cache=\"token\",result=\"hit\"}",
+    ] {
+        assert!(metrics.as_str().unwrap().contains(line), "{line}");
+    }
+    let (_, ill) = admin(Config {
+        clickhouse_url: format!("http://{}/", closed()),
+        ..config()
+    })
+    .await;
+    let answer = fetch(format!("{ill}/readyz")).await;
+    assert_eq!((answer.status, &answer.body["ready"]), (503, &json!(false)));
+    assert_eq!(answer.body["checks"][0]["name"], "clickhouse");
+    assert_eq!(fetch(format!("{ill}/healthz")).await.status, 200);
 }
 
 #[tokio::test]
 async fn one_organisation_cannot_take_all_slots() {
     let (busy, calm) = (org().await, org().await);
-    let base = start(Config { concurrency: 1, ..config() });
+    let base = start(Config {
+        concurrency: 1,
+        ..config()
+    });
     // A lock in PostgreSQL holds the first request for as long as the test wants.
     let id = crate::audit::alert(&busy, "X", "open", "high", 1.0).await;
     let mut client = postgres().await;
     let held = client.transaction().await.unwrap();
-    held.execute("SELECT 1 FROM alert WHERE id = $1 FOR UPDATE", &[&id]).await.unwrap();
+    held.execute("SELECT 1 FROM alert WHERE id = $1 FOR UPDATE", &[&id])
+        .await
+        .unwrap();
     let path = format!("/api/v1/alerts/{id}/status");
-    let waiting = request(&base, Method::POST, &path, &busy.analyst).body(json!({ "status": "acknowledged" }).to_string());
+    let waiting = request(&base, Method::POST, &path, &busy.analyst)
+        .body(json!({ "status": "acknowledged" }).to_string());
     let waiting = tokio::spawn(send(waiting));
     let started = Instant::now();
     let refused = loop {
@@ -95,7 +352,10 @@ async fn one_organisation_cannot_take_all_slots() {
         if answer.status == 429 {
             break answer;
         }
-        assert!(started.elapsed() < Duration::from_secs(10), "never refused: {answer:?}");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "never refused: {answer:?}"
+        );
     };
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(refused.problem(429), "quota_exceeded");
@@ -103,5 +363,4 @@ async fn one_organisation_cannot_take_all_slots() {
     held.commit().await.unwrap();
     waiting.await.unwrap().ok();
     ask(&base, "/alerts", &busy.viewer).await.ok();
-    assert_eq!(running("x").await, 0);
 }

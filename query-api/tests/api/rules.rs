@@ -20,12 +20,26 @@ fn rule() -> Value {
 #[tokio::test]
 async fn a_rule_lives_in_versions_under_revisions() {
     let (ours, theirs) = (org().await, org().await);
-    assert_eq!(post("/rules", &ours.analyst, &rule()).await.problem(403), "forbidden");
+    assert_eq!(
+        post("/rules", &ours.analyst, &rule()).await.problem(403),
+        "forbidden"
+    );
     let made = post("/rules", &ours.admin, &rule()).await;
     assert_eq!(made.status, 201, "{}", made.body);
-    assert_eq!((&made.body["version"], &made.body["enabled"]), (&json!(1), &json!(true)));
-    assert_eq!(post("/rules", &ours.admin, &rule()).await.problem(409), "conflict");
-    assert_eq!(get("/rules/test-rule", &theirs.admin, &[]).await.problem(404), "not_found");
+    assert_eq!(
+        (&made.body["version"], &made.body["enabled"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(
+        post("/rules", &ours.admin, &rule()).await.problem(409),
+        "conflict"
+    );
+    assert_eq!(
+        get("/rules/test-rule", &theirs.admin, &[])
+            .await
+            .problem(404),
+        "not_found"
+    );
     let mut better = rule();
     better["name"] = "Better rule".into();
     better["version"] = 7.into();
@@ -33,16 +47,40 @@ async fn a_rule_lives_in_versions_under_revisions() {
     assert_eq!(put(&better).await.problem(409), "conflict");
     better["version"] = 1.into();
     let changed = put(&better).await.ok();
-    assert_eq!((&changed["version"], &changed["rule"]["name"]), (&json!(2), &json!("Better rule")));
+    assert_eq!(
+        (&changed["version"], &changed["rule"]["name"]),
+        (&json!(2), &json!("Better rule"))
+    );
     assert_eq!(changed["rule"]["version"], 2);
-    let off = write(Method::PUT, "/rules/test-rule/enabled", &ours.admin, &json!({ "enabled": false })).await.ok();
-    assert_eq!((&off["version"], &off["enabled"], &off["rule"]["enabled"]), (&json!(3), &json!(false), &json!(false)));
+    let off = write(
+        Method::PUT,
+        "/rules/test-rule/enabled",
+        &ours.admin,
+        &json!({ "enabled": false }),
+    )
+    .await
+    .ok();
+    assert_eq!(
+        (&off["version"], &off["enabled"], &off["rule"]["enabled"]),
+        (&json!(3), &json!(false), &json!(false))
+    );
     assert_eq!(off["versions"].as_array().unwrap().len(), 3);
-    let listed = get("/rules", &ours.viewer, &[("enabled", "false"), ("text", "better")]).await.ok();
+    let listed = get(
+        "/rules",
+        &ours.viewer,
+        &[("enabled", "false"), ("text", "better")],
+    )
+    .await
+    .ok();
     assert_eq!(texts(&listed["rows"], "id"), ["test-rule"]);
     let removed = write(Method::DELETE, "/rules/test-rule", &ours.admin, &json!({})).await;
     assert_eq!(removed.status, 204);
-    assert_eq!(get("/rules/test-rule", &ours.viewer, &[]).await.problem(404), "not_found");
+    assert_eq!(
+        get("/rules/test-rule", &ours.viewer, &[])
+            .await
+            .problem(404),
+        "not_found"
+    );
     // Every version was current for one stretch of revisions, and they follow one another.
     let sql = "SELECT from_revision, until_revision FROM rule WHERE org_id = $1 ORDER BY version";
     let rows = postgres().await.query(sql, &[&ours.id]).await.unwrap();
@@ -54,7 +92,10 @@ async fn a_rule_lives_in_versions_under_revisions() {
     assert!(spans[2].1.is_some_and(|until| until > spans[2].0));
     let mut actions = texts(&Value::Array(trail(&ours).await), "action");
     actions.sort();
-    assert_eq!(actions, ["rule.create", "rule.delete", "rule.enable", "rule.update"]);
+    assert_eq!(
+        actions,
+        ["rule.create", "rule.delete", "rule.enable", "rule.update"]
+    );
 }
 
 #[tokio::test]
@@ -63,21 +104,41 @@ async fn what_is_no_rule_is_refused_with_the_place() {
     let mut wrong = rule();
     wrong["selection"]["all"][0]["op"] = "resembles".into();
     let answer = post("/rules", &org.admin, &wrong).await;
-    assert!(answer.body["detail"].as_str().unwrap().contains("selection"), "{}", answer.body);
+    assert!(
+        answer.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("selection"),
+        "{}",
+        answer.body
+    );
     assert_eq!(answer.problem(422), "unprocessable");
     let mut failing = rule();
     failing["tests"][0]["expect"] = "no_match".into();
-    assert_eq!(post("/rules", &org.admin, &failing).await.problem(422), "unprocessable");
+    assert_eq!(
+        post("/rules", &org.admin, &failing).await.problem(422),
+        "unprocessable"
+    );
 }
 
 #[tokio::test]
 async fn a_trial_runs_the_engine_and_stores_nothing() {
     let org = org().await;
-    let event = |outcome| json!({ "event_type": "AUTHENTICATION", "action": "login", "outcome": outcome });
+    let event =
+        |outcome| json!({ "event_type": "AUTHENTICATION", "action": "login", "outcome": outcome });
     let trial = json!({ "rule": rule(), "signal": "audit", "events": [event("SUCCESS"), event("FAILURE")] });
-    assert_eq!(post("/rules/test", &org.viewer, &trial).await.problem(403), "forbidden");
+    assert_eq!(
+        post("/rules/test", &org.viewer, &trial).await.problem(403),
+        "forbidden"
+    );
     let answer = post("/rules/test", &org.analyst, &trial).await.ok();
-    assert_eq!((&answer["matched"], &answer["fired"]), (&json!([1]), &json!([1])));
+    assert_eq!(
+        (&answer["matched"], &answer["fired"]),
+        (&json!([1]), &json!([1]))
+    );
     assert_eq!(answer["tests"][0]["passed"], true);
-    assert_eq!(get("/rules", &org.viewer, &[]).await.ok()["rows"], json!([]));
+    assert_eq!(
+        get("/rules", &org.viewer, &[]).await.ok()["rows"],
+        json!([])
+    );
 }

@@ -41,7 +41,8 @@ fn settings() -> Settings {
 fn url(name: &'static str) -> String {
     let settings = settings();
     let url = settings.text(name);
-    url.unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the engines")).to_owned()
+    url.unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the engines"))
+        .to_owned()
 }
 
 /// A configuration against the engines.
@@ -62,9 +63,14 @@ pub(crate) fn config() -> Config {
 
 /// Starts an API that runs as long as the process; its address.
 pub(crate) fn start(config: Config) -> String {
+    start_with(config, None)
+}
+
+/// The same with an admin port.
+pub(crate) fn start_with(config: Config, admin: Option<TcpListener>) -> String {
     let public = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", public.local_addr().unwrap());
-    let listeners = Listeners { public, admin: None };
+    let listeners = Listeners { public, admin };
     std::thread::spawn(move || {
         let run = query_api::run(config, listeners, Default::default());
         actix_web::rt::System::new().block_on(run).unwrap();
@@ -80,7 +86,9 @@ pub(crate) fn shared() -> &'static str {
 
 /// A connection to PostgreSQL.
 pub(crate) async fn postgres() -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(&url("MILLRACE_POSTGRES_URL"), NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url("MILLRACE_POSTGRES_URL"), NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     client
 }
@@ -122,12 +130,21 @@ pub(crate) struct Org {
 
 /// A token of a role; its text.
 pub(crate) async fn token(org: Uuid, role: &str) -> String {
-    let (a, b) = (Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string());
+    let (a, b) = (
+        Uuid::new_v4().simple().to_string(),
+        Uuid::new_v4().simple().to_string(),
+    );
     let text = format!("mlr_{}", &format!("{a}{b}")[..43]);
     let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     execute(
         "INSERT INTO api_token (id, org_id, name, role, hash) VALUES ($1, $2, $3, $4, $5)",
-        &[&Uuid::new_v4(), &org, &format!("{role} token"), &role, &hash.as_slice()],
+        &[
+            &Uuid::new_v4(),
+            &org,
+            &format!("{role} token"),
+            &role,
+            &hash.as_slice(),
+        ],
     )
     .await;
     text
@@ -162,7 +179,12 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body of a success.
     pub(crate) fn ok(self) -> Value {
-        assert!((200..300).contains(&self.status), "{} {}", self.status, self.body);
+        assert!(
+            (200..300).contains(&self.status),
+            "{} {}",
+            self.status,
+            self.body
+        );
         self.body
     }
 
@@ -182,7 +204,11 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let text = answer.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Answer { status, headers, body }
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 /// A request to an API with a token.
@@ -198,14 +224,21 @@ pub(crate) async fn get(path: &str, token: &str, query: &[(&str, &str)]) -> Answ
 
 /// A path with a query string.
 pub(crate) fn with(path: &str, query: &[(&str, &str)]) -> String {
-    let pairs = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let pairs = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(query)
+        .finish();
     format!("/api/v1{path}?{pairs}")
 }
 
 /// Sends JSON to the shared API.
 pub(crate) async fn write(method: Method, path: &str, token: &str, body: &Value) -> Answer {
     let request = request(shared(), method, &format!("/api/v1{path}"), token);
-    send(request.header("content-type", "application/json").body(body.to_string())).await
+    send(
+        request
+            .header("content-type", "application/json")
+            .body(body.to_string()),
+    )
+    .await
 }
 
 /// Posts JSON to the shared API.

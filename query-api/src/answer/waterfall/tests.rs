@@ -29,17 +29,33 @@ fn span(id: &str, parent: &str, start: i64, end: i64) -> SpanRow {
 fn path(trace: &Trace) -> Vec<(&str, i64, i64)> {
     let segment = |s: &Segment| (s.offset_ns, s.duration_ns);
     let segments = trace.critical_path.iter();
-    segments.map(|s| (s.span_id.as_str(), segment(s).0, segment(s).1)).collect()
+    segments
+        .map(|s| (s.span_id.as_str(), segment(s).0, segment(s).1))
+        .collect()
 }
 
 #[test]
 fn the_duration_is_the_wall_clock_and_not_the_sum() {
     // The root ends before a child that outlives it: an asynchronous job.
-    let spans = [span("a", "", 100, 200), span("b", "a", 110, 190), span("c", "a", 150, 500)];
+    let spans = [
+        span("a", "", 100, 200),
+        span("b", "a", 110, 190),
+        span("c", "a", 150, 500),
+    ];
     let trace = waterfall(&spans, false).unwrap();
-    assert_eq!((trace.duration_ns, trace.start.0, trace.end.0), (400, 100, 500));
-    assert_eq!((trace.span_count, trace.error_count, trace.orphan_count), (3, 0, 0));
-    let order: Vec<_> = trace.spans.iter().map(|n| (n.span_id.as_str(), n.depth)).collect();
+    assert_eq!(
+        (trace.duration_ns, trace.start.0, trace.end.0),
+        (400, 100, 500)
+    );
+    assert_eq!(
+        (trace.span_count, trace.error_count, trace.orphan_count),
+        (3, 0, 0)
+    );
+    let order: Vec<_> = trace
+        .spans
+        .iter()
+        .map(|n| (n.span_id.as_str(), n.depth))
+        .collect();
     assert_eq!(order, [("a", 0), ("b", 1), ("c", 1)]);
 }
 
@@ -73,10 +89,18 @@ fn the_critical_path_is_what_was_waited_for() {
 
 #[test]
 fn a_missing_parent_makes_an_orphan_at_the_top() {
-    let spans = [span("a", "", 0, 10), span("b", "lost", 5, 30), span("c", "b", 6, 7)];
+    let spans = [
+        span("a", "", 0, 10),
+        span("b", "lost", 5, 30),
+        span("c", "b", 6, 7),
+    ];
     let trace = waterfall(&spans, false).unwrap();
     assert_eq!((trace.orphan_count, trace.duration_ns), (1, 30));
-    let order: Vec<_> = trace.spans.iter().map(|n| (n.span_id.as_str(), n.depth, n.orphan)).collect();
+    let order: Vec<_> = trace
+        .spans
+        .iter()
+        .map(|n| (n.span_id.as_str(), n.depth, n.orphan))
+        .collect();
     assert_eq!(order, [("a", 0, false), ("b", 0, true), ("c", 1, false)]);
 }
 
