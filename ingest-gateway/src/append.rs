@@ -27,6 +27,10 @@ use std::time::{Duration, Instant};
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one thread: a large body on one does not hold up the answers on the other.
 pub(crate) const CONNECTIONS: usize = 2;
+/// As many where each append also waits for replicas.
+const CONNECTIONS_WAITING: usize = 32;
+/// Time for the replicas, within the time for the whole append.
+const REPLICAS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Characters of a user agent kept with unsigned browser events.
 const USER_AGENT_MAX: usize = 512;
 
@@ -233,13 +237,23 @@ impl Entry {
 /// Appends through the connections of one thread.
 pub(crate) struct Appender {
     connections: Connections,
+    /// Replicas that must have an append on disk. `WAITAOF` holds up its connection, so with
+    /// replicas more connections serve more requests at once.
+    replicas: u64,
 }
 
 impl Appender {
     /// Opens them when first used.
-    pub(crate) fn open(redis_url: &str) -> Result<Self, RedisError> {
-        let connections = Connections::open(redis_url, CONNECTIONS, RESPONSE_TIMEOUT)?;
-        Ok(Appender { connections })
+    pub(crate) fn open(redis_url: &str, replicas: u64) -> Result<Self, RedisError> {
+        let count = match replicas {
+            0 => CONNECTIONS,
+            _ => CONNECTIONS_WAITING,
+        };
+        let connections = Connections::open(redis_url, count, RESPONSE_TIMEOUT)?;
+        Ok(Appender {
+            connections,
+            replicas,
+        })
     }
 
     /// Appends, or recalls the answer given before.
@@ -248,7 +262,7 @@ impl Appender {
     /// 422 when the idempotency key was used with another body, 503 on any doubt.
     pub(crate) async fn append(&self, entry: Entry) -> Result<Appended, Problem> {
         let started = Instant::now();
-        let outcome = run(&mut self.connections.get(), &entry.command()).await;
+        let outcome = run(&mut self.connections.get(), &entry.command(), self.replicas).await;
         let took = started.elapsed().as_secs_f64();
         APPEND_DURATION.observe(&[entry.shard.signal.as_str()], took);
         match outcome {
@@ -258,23 +272,63 @@ impl Appender {
                 replayed: false,
             }),
             Ok((_, answer)) => entry.recall(&answer),
-            Err(error) => Err(refuse(&error)),
+            Err(failure) => Err(refuse(&failure)),
         }
+    }
+}
+
+/// Why an append is not a success.
+#[derive(Debug)]
+enum Failure {
+    /// Redis refused, or did not answer in time.
+    Redis(RedisError),
+    /// Too few disks have it.
+    Replicas,
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Failure::Redis(error)
     }
 }
 
 async fn run(
     connection: &mut ConnectionManager,
     command: &redis::Cmd,
-) -> Result<(u8, String), RedisError> {
-    match command.query_async(connection).await {
-        Err(error) if error.code() == Some("NOSCRIPT") => {
+    replicas: u64,
+) -> Result<(u8, String), Failure> {
+    match once(connection, command, replicas).await {
+        Err(Failure::Redis(error)) if error.code() == Some("NOSCRIPT") => {
             let mut load = redis::cmd("SCRIPT");
             load.arg("LOAD").arg(SOURCE);
             let () = load.query_async(connection).await?;
-            command.query_async(connection).await
+            once(connection, command, replicas).await
         }
         outcome => outcome,
+    }
+}
+
+/// With replicas, the wait goes out with the append: it counts what its own connection wrote, so
+/// on another (after a reconnection) it would wait for nothing.
+async fn once(
+    connection: &mut ConnectionManager,
+    command: &redis::Cmd,
+    replicas: u64,
+) -> Result<(u8, String), Failure> {
+    if replicas == 0 {
+        return Ok(command.query_async(connection).await?);
+    }
+    let patience = u64::try_from(REPLICAS_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+    let mut wait = redis::cmd("WAITAOF");
+    wait.arg(1).arg(replicas).arg(patience);
+    let mut both = redis::pipe();
+    both.add_command(command.clone()).add_command(wait);
+    let (outcome, (local, others)): ((u8, String), (u64, u64)) =
+        both.query_async(connection).await?;
+    if local >= 1 && others >= replicas {
+        Ok(outcome)
+    } else {
+        Err(Failure::Replicas)
     }
 }
 
@@ -284,7 +338,14 @@ fn doubt(kind: &'static str) -> Problem {
     Problem::new(Refusal::DependencyDown, detail)
 }
 
-fn refuse(error: &RedisError) -> Problem {
+fn refuse(failure: &Failure) -> Problem {
+    let error = match failure {
+        Failure::Redis(error) => error,
+        Failure::Replicas => {
+            tracing::warn!("too few replicas have the append on disk");
+            return doubt("replicas");
+        }
+    };
     tracing::warn!(%error, "append failed");
     if error.code() == Some("OOM") {
         APPEND_FAILURES.add(&["memory"], 1);

@@ -16,11 +16,16 @@ const IDEMPOTENCY_S_MAX: u64 = 7 * 24 * 3600;
 /// Revocation takes effect within 60 s by contract.
 const KEY_CACHE_S_MAX: u64 = 60;
 
+/// More replicas than anybody waits for.
+const REPLICAS_MAX: u64 = 10;
+
 /// What the gateway needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Redis.
     pub redis_url: String,
+    /// Replicas that must have a batch on disk before it is answered.
+    pub redis_replicas: u64,
     /// PostgreSQL.
     pub postgres_url: String,
     /// Opens the sealed secrets.
@@ -57,6 +62,7 @@ impl Config {
     pub fn from_settings(settings: &Settings) -> Result<Self, BootError> {
         Ok(Config {
             redis_url: settings.text("MILLRACE_REDIS_URL")?.to_owned(),
+            redis_replicas: settings.within("MILLRACE_REDIS_REPLICAS", 0..=REPLICAS_MAX)?,
             postgres_url: settings.text("MILLRACE_POSTGRES_URL")?.to_owned(),
             master_key: boot::master_key(settings)?,
             threads: boot::threads(settings, "MILLRACE_GATEWAY_THREADS")?,

@@ -25,6 +25,8 @@ const CACHED_MAX: u64 = 100_000;
 const STALE_MAX: Duration = Duration::from_secs(3600);
 /// Time for one look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time to look up a key that is known: its requests wait no longer for a database that hangs.
+const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 /// Quotas of a public key without its own: a few hundred visitors at a time, and no more.
 const PUBLIC_RATES: Rates = Rates {
     requests_per_minute: 600,
@@ -128,7 +130,11 @@ impl Keys {
     }
 
     async fn look_up(&self, id: &str) -> Result<Option<Arc<Key>>, PgError> {
-        match tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(id)).await {
+        let patience = match self.last_known.contains_key(id) {
+            true => REFRESH_TIMEOUT,
+            false => LOOKUP_TIMEOUT,
+        };
+        match tokio::time::timeout(patience, self.ask(id)).await {
             Ok(Ok(Some(key))) => {
                 KEY_LOOKUPS.add(&["miss"], 1);
                 let key = Arc::new(key);

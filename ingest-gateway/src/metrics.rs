@@ -47,7 +47,7 @@ pub static APPEND_DURATION: Histogram = Histogram::new(
 /// Failed appends.
 pub static APPEND_FAILURES: Counter = Counter::new(
     "millrace_gateway_append_failures_total",
-    "Appends whose outcome was not a success, by kind: `timeout`, `memory`, `other`.",
+    "Appends whose outcome was not a success, by kind: `timeout`, `memory`, `replicas`, `other`.",
     &["kind"],
 );
 /// Bytes of bodies held.

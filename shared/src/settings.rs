@@ -193,6 +193,12 @@ pub const SETTINGS: &[Setting] = &[
         "Redis memory, bytes, above which the gateway answers 503.",
     ),
     setting(
+        "MILLRACE_REDIS_REPLICAS",
+        Some("0"),
+        Reader::Gateway,
+        "Redis replicas that must have a batch on disk (WAITAOF) before it is answered with 2xx.",
+    ),
+    setting(
         "MILLRACE_IN_FLIGHT_BYTES_MAX",
         Some("134217728"),
         Reader::Gateway,
