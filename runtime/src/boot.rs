@@ -1,6 +1,7 @@
 //! The first seconds of a service: settings from the environment, all of them checked before
-//! anything listens, logging, the panic hook and the metrics recorder. Connects to nothing.
+//! anything listens, logging, the panic hook and the metrics recorder. Connects once, to see whether the schema fits.
 
+use crate::pg::{self, PgError};
 use crate::shutdown::CancellationToken;
 use crate::{address, metric, selftel};
 use millrace_shared::secret::{MasterKey, SecretError};
@@ -29,6 +30,12 @@ pub enum BootError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The stores are of another version.
+    #[error(transparent)]
+    Schema(PgError),
+    /// No event loop.
+    #[error("no event loop: {0}")]
+    Runtime(std::io::Error),
     /// An address to listen on cannot be had.
     #[error("{setting} ({address}): {error}")]
     Listen {
@@ -104,12 +111,29 @@ impl Boot {
         }
     }
 
-    /// Checks the addresses of the stores that the service uses against the profile.
+    /// Checks the addresses of the stores that the service uses against the profile, and, where
+    /// PostgreSQL answers, that the stores' tables are those this program knows. While it does not
+    /// answer, readiness says so.
     ///
     /// # Errors
-    /// [`BootError::Settings`].
+    /// [`BootError::Settings`], or [`BootError::Schema`].
     pub fn check_stores(&self) -> Result<(), BootError> {
-        Ok(address::check_all(&self.settings)?)
+        address::check_all(&self.settings)?;
+        let url = self.settings.text("MILLRACE_POSTGRES_URL")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let checked = runtime
+            .map_err(BootError::Runtime)?
+            .block_on(pg::check_schema(url));
+        match checked {
+            Err(error @ PgError::Schema(_)) => Err(BootError::Schema(error)),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "the schema of the stores is not checked");
+                Ok(())
+            }
+        }
     }
 
     /// The master key, from the environment or from a file.

@@ -1,7 +1,8 @@
-//! PostgreSQL: a pool with bounded waiting. Holds no SQL of its own but the readiness probe.
+//! PostgreSQL: a pool with bounded waiting, the readiness probe and the check of the schema.
 
 pub use deadpool_postgres::{Client, Pool, PoolError};
 use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime, Timeouts};
+use millrace_shared::schema;
 use std::time::Duration;
 use thiserror::Error;
 use tokio_postgres::NoTls;
@@ -26,6 +27,9 @@ pub enum PgError {
     /// It took too long.
     #[error("PostgreSQL took too long")]
     Timeout,
+    /// The stores are of another version than this program.
+    #[error("the schema of the stores does not fit: {0}")]
+    Schema(String),
     /// A statement failed.
     #[error("PostgreSQL: {0}")]
     Query(#[from] tokio_postgres::Error),
@@ -65,4 +69,22 @@ pub fn pool(url: &str, service: &str, size: usize) -> Result<Pool, PgError> {
 pub async fn ping(pool: &Pool) -> Result<(), PgError> {
     pool.get().await?.simple_query("SELECT 1").await?;
     Ok(())
+}
+
+/// Whether the stores' tables are those that this program was built for.
+///
+/// # Errors
+/// [`PgError::Schema`] when they are not; anything else when PostgreSQL cannot tell.
+pub async fn check_schema(url: &str) -> Result<(), PgError> {
+    let pool = pool(url, "schema-check", 1)?;
+    let rows = pool
+        .get()
+        .await?
+        .query("SELECT store, name FROM schema_migration", &[])
+        .await?;
+    let recorded: Vec<(String, String)> = rows
+        .iter()
+        .map(|row| (row.get("store"), row.get("name")))
+        .collect();
+    schema::mismatch(&recorded).map_or(Ok(()), |problem| Err(PgError::Schema(problem)))
 }

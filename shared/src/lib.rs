@@ -25,6 +25,7 @@ pub mod wire;
 pub mod ids;
 pub mod entry;
 pub mod rows;
+pub mod schema;
 pub mod settings;
 
 pub use event::{Event, Field, Resource, Role, Value};

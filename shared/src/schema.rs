@@ -1,0 +1,95 @@
+//! The schema that this program was built for: the files of the two init folders, by name.
+//!
+//! A service compares them with what is recorded in the control database and refuses to start when
+//! either side knows a file that the other does not. A test compares the lists with the folders.
+
+/// Files of `clickhouse-init/`, in order.
+pub const CLICKHOUSE: &[&str] = &[
+    "000_database.sql",
+    "010_logs.sql",
+    "020_spans.sql",
+    "030_rum_events.sql",
+    "040_audit_events.sql",
+];
+
+/// Files of `timescale-init/`, in order.
+pub const TIMESCALE: &[&str] = &[
+    "000_migrations.sql",
+    "010_control.sql",
+    "020_ledger.sql",
+    "030_detection.sql",
+    "040_metrics.sql",
+    "050_rollups.sql",
+    "060_workers.sql",
+];
+
+/// What is wrong with the recorded files (store, name), if anything.
+#[must_use]
+pub fn mismatch(recorded: &[(String, String)]) -> Option<String> {
+    let known = |store: &str| {
+        if store == "clickhouse" {
+            CLICKHOUSE
+        } else {
+            TIMESCALE
+        }
+    };
+    let newer = recorded
+        .iter()
+        .find(|(store, name)| !known(store).contains(&name.as_str()));
+    if let Some((store, name)) = newer {
+        return Some(format!(
+            "{store}-init/{name} is applied and unknown to this program: start a newer one"
+        ));
+    }
+    let applied = |store: &str, name: &str| recorded.iter().any(|(s, n)| s == store && n == name);
+    ["clickhouse", "timescale"]
+        .into_iter()
+        .flat_map(|store| known(store).iter().map(move |name| (store, *name)))
+        .find(|(store, name)| !applied(store, name))
+        .map(|(store, name)| format!("{store}-init/{name} is not applied: run `devstack migrate`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_the_folders() {
+        for (folder, known) in [
+            ("clickhouse-init", CLICKHOUSE),
+            ("timescale-init", TIMESCALE),
+        ] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("..")
+                .join(folder);
+            let files = std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            let names = files.map(|name| name.into_string().unwrap());
+            let mut names: Vec<_> = names.filter(|name| name.ends_with(".sql")).collect();
+            names.sort();
+            assert_eq!(names, known, "{folder}");
+        }
+    }
+
+    #[test]
+    fn an_older_and_a_newer_schema_are_both_told() {
+        let all = |store: &str, known: &[&str]| {
+            let pair = |name: &&str| (store.to_owned(), (*name).to_owned());
+            known.iter().map(pair).collect::<Vec<_>>()
+        };
+        let whole = [all("clickhouse", CLICKHOUSE), all("timescale", TIMESCALE)].concat();
+        assert_eq!(mismatch(&whole), None);
+        assert!(
+            mismatch(&whole[1..])
+                .unwrap()
+                .contains("000_database.sql is not applied")
+        );
+        let newer = [whole, all("timescale", &["999_later.sql"])].concat();
+        assert!(
+            mismatch(&newer)
+                .unwrap()
+                .contains("999_later.sql is applied and unknown")
+        );
+    }
+}
