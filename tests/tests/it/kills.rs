@@ -152,6 +152,20 @@ fn books_balance(installation: &Installation, org: &Org, stored: usize) {
     );
 }
 
+/// Waits until a batch is prepared that was not there before.
+fn works(installation: &Installation) {
+    let postgres = installation.postgres();
+    let prepared = || -> i64 {
+        let sql = "SELECT coalesce(sum(next_seq), 0)::bigint FROM shard";
+        block_on(postgres.query_one(sql, &[])).unwrap().get(0)
+    };
+    let before = prepared();
+    within(DRAIN, "a worker takes up the work", || {
+        let now = prepared();
+        if now > before { Ok(()) } else { Err(now) }
+    });
+}
+
 fn worker(installation: &Installation, name: &str) -> Running {
     installation.launch(Part::Worker, &[("MILLRACE_WORKER_NAME", name.to_owned())])
 }
@@ -168,9 +182,12 @@ fn a_worker_killed_twenty_times_loses_nothing_and_doubles_nothing() {
             scope.spawn(|| oracle.send(&org, Retry::Never));
         }
         let mut running = worker(&installation, "first");
-        running.must_get_ready();
         for kill in 0..WORKER_KILLS {
-            chance.moment(100, 1500);
+            // Mostly in the middle of the work; now and then while it starts and recovers.
+            if kill % 4 != 3 {
+                works(&installation);
+            }
+            chance.moment(1, 700);
             running.process.kill();
             // Mostly the worker comes back under its name and takes its shards back at once; now
             // and then a stranger has to wait for the leases to end.
