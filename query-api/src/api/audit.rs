@@ -200,14 +200,26 @@ pub(crate) async fn filters(
         };
         api.clickhouse.rows(&caller.bind(facet)?).await
     };
+    let (event_types, outcomes, severities, operations) = tokio::try_join!(
+        facet(Column::EventType),
+        facet(Column::Outcome),
+        facet(Column::Severity),
+        facet(Column::Operation),
+    )?;
+    let (actions, actor_types, services, countries) = tokio::try_join!(
+        facet(Column::Action),
+        facet(Column::ActorType),
+        facet(Column::Service),
+        facet(Column::Country),
+    )?;
     Ok(Json(Filters {
-        event_types: facet(Column::EventType).await?,
-        outcomes: facet(Column::Outcome).await?,
-        severities: facet(Column::Severity).await?,
-        operations: facet(Column::Operation).await?,
-        actions: facet(Column::Action).await?,
-        actor_types: facet(Column::ActorType).await?,
-        services: facet(Column::Service).await?,
-        countries: facet(Column::Country).await?,
+        event_types,
+        outcomes,
+        severities,
+        operations,
+        actions,
+        actor_types,
+        services,
+        countries,
     }))
 }

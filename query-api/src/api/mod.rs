@@ -18,48 +18,49 @@ mod docs;
 
 pub use docs::openapi;
 
-use crate::arrive::not_allowed;
+use crate::arrive::{not_allowed, not_found};
+use crate::principal::authenticate;
 use actix_web::Resource;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 
 /// Registers all routes.
 pub(crate) fn routes(config: &mut ServiceConfig) {
-    let search = |path, read: fn() -> actix_web::Route, write: fn() -> actix_web::Route| {
-        at(path).route(read()).route(write())
-    };
-    config
+    let scope = web::scope("/api/v1")
+        .wrap(from_fn(authenticate))
         .service(at("/whoami").route(get().to(whoami::whoami)))
-        .service(search(
-            "/logs/search",
-            || get().to(logs::search),
-            || post().to(logs::search),
-        ))
+        .service(
+            at("/logs/search")
+                .route(get().to(logs::search))
+                .route(post().to(logs::search)),
+        )
         .service(at("/logs/histogram").route(get().to(logs::histogram)))
         .service(at("/metrics/query").route(get().to(metric::query)))
         .service(at("/metrics/names").route(get().to(metric::names)))
         .service(at("/metrics/labels").route(get().to(metric::labels)))
         .service(at("/metrics/label/{name}/values").route(get().to(metric::values)))
-        .service(search(
-            "/traces/search",
-            || get().to(traces::search),
-            || post().to(traces::search),
-        ))
+        .service(
+            at("/traces/search")
+                .route(get().to(traces::search))
+                .route(post().to(traces::search)),
+        )
         .service(at("/traces/{trace_id}").route(get().to(traces::show)))
-        .service(search(
-            "/audit/search",
-            || get().to(audit::search),
-            || post().to(audit::search),
-        ))
+        .service(
+            at("/audit/search")
+                .route(get().to(audit::search))
+                .route(post().to(audit::search)),
+        )
         .service(at("/audit/filters").route(get().to(audit::filters)))
-        .service(search(
-            "/rum/search",
-            || get().to(rum::search),
-            || post().to(rum::search),
-        ))
+        .service(
+            at("/rum/search")
+                .route(get().to(rum::search))
+                .route(post().to(rum::search)),
+        )
         .service(at("/rum/pages").route(get().to(rum::pages)))
         .service(at("/soc/overview").route(get().to(soc::overview)))
         .configure(handling)
-        .configure(docs::routes);
+        .default_service(web::to(not_found));
+    config.service(scope).configure(docs::routes);
 }
 
 /// Registers the routes of alerts, rules and the books.
@@ -96,5 +97,5 @@ fn handling(config: &mut ServiceConfig) {
 
 /// A resource under the API's root, which answers other methods with 405.
 fn at(path: &str) -> Resource {
-    web::resource(format!("/api/v1{path}")).default_service(web::to(not_allowed))
+    web::resource(path).default_service(web::to(not_allowed))
 }

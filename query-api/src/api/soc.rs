@@ -109,14 +109,22 @@ pub(crate) async fn overview(
     asked: Asked<OverviewOf>,
 ) -> Result<Json<Overview>, Problem> {
     let range = range(&asked.0, caller.now_ns)?;
-    let totals = api.clickhouse.rows(&caller.bind(Totals(range))?).await?;
+    let (totals, counts) = (
+        caller.bind(Totals(range))?,
+        caller.bind(AlertCounts::new(range))?,
+    );
+    let types = caller.bind(AlertTypes::new(range))?;
+    let (totals, alerts, types, events_by_type, by_country, by_hour, user_risks) = tokio::try_join!(
+        api.clickhouse.rows(&totals),
+        api.pg.first(&counts),
+        api.pg.rows(&types),
+        facet(&api, &caller, range, Column::EventType),
+        facet(&api, &caller, range, Column::Country),
+        hours(&api, &caller, range),
+        risks(&api, &caller, range),
+    )?;
     let totals = totals.first().copied().unwrap_or_default();
-    let alerts = api
-        .pg
-        .first(&caller.bind(AlertCounts::new(range))?)
-        .await?
-        .unwrap_or_default();
-    let types = api.pg.rows(&caller.bind(AlertTypes::new(range))?).await?;
+    let alerts = alerts.unwrap_or_default();
     let count = |count: i64| u64::try_from(count).unwrap_or_default();
     let (active, resolved) = (count(alerts.active), count(alerts.resolved));
     let grave = types.iter().take(THREATS);
@@ -141,12 +149,12 @@ pub(crate) async fn overview(
         resolved_alerts: resolved,
         security_score: score,
         threat_level: threat_level(score, active, totals.critical),
-        events_by_type: facet(&api, &caller, range, Column::EventType).await?,
+        events_by_type,
         alerts_by_type: types.iter().map(by_type).collect(),
         top_threats: types.iter().take(THREATS).map(threat).collect(),
-        by_country: facet(&api, &caller, range, Column::Country).await?,
-        by_hour: hours(&api, &caller, range).await?,
-        user_risks: risks(&api, &caller, range).await?,
+        by_country,
+        by_hour,
+        user_risks,
     }))
 }
 

@@ -5,10 +5,12 @@ use crate::error::Problem;
 use crate::principal::slots::Slot;
 use crate::trail::Entry;
 use crate::{Api, arrive};
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
-use futures_util::future::LocalBoxFuture;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use millrace_runtime::clock;
+use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -35,13 +37,32 @@ impl Deref for Caller {
     }
 }
 
+/// Verifies the caller before anything else of the request is looked at: without a token one does
+/// not even hear that a parameter is wrong.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn authenticate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match verify(request.request()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            let response = next.call(request).await?;
+            Ok(response.map_into_boxed_body())
+        }
+        Err(problem) => Ok(request.error_response(problem)),
+    }
+}
+
 impl FromRequest for Caller {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { verify(&request).await })
+        let caller = request.extensions_mut().remove::<Caller>();
+        ready(caller.ok_or_else(|| Problem::internal("a route without a caller", &request.path())))
     }
 }
 

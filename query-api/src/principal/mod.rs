@@ -7,7 +7,7 @@ mod token;
 mod slots;
 mod caller;
 
-pub use caller::Caller;
+pub use caller::{Caller, authenticate};
 pub use permission::{Permission, Permissions};
 pub use slots::Slots;
 pub use token::{Authenticator, TENANT_HEADER};

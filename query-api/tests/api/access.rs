@@ -25,6 +25,9 @@ async fn without_a_valid_token_every_route_is_a_401() {
             "{bad}"
         );
     }
+    // Who is not known hears nothing of parameters.
+    let misspelt = get("/logs/search", &unknown, &[("servise", "x")]).await;
+    assert_eq!(misspelt.problem(401), "unauthorized");
     let description: Value = send(Client::new().get(format!("{}/api/openapi.json", shared())))
         .await
         .ok();

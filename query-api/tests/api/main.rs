@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
     reason = "a test that meets the unexpected fails"
 )]
 
