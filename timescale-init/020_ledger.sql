@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS batch (
     FOREIGN KEY (signal, shard) REFERENCES shard (signal, shard)
 );
 CREATE INDEX IF NOT EXISTS batch_open ON batch (signal, shard, seq) WHERE state IN ('PREPARED', 'COMMITTED');
+-- For counting what is parked, and for removing what was audited long ago.
+CREATE INDEX IF NOT EXISTS batch_parked ON batch (signal) WHERE state = 'PARKED';
+CREATE INDEX IF NOT EXISTS batch_done ON batch (audited_at) WHERE state = 'AUDITED';
 CREATE INDEX IF NOT EXISTS batch_range ON batch (signal, shard, last_ms, last_seq);
 
 CREATE TABLE IF NOT EXISTS dead_letter (

@@ -28,13 +28,13 @@ const EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// When a store is not available or the lease ends.
 pub async fn keep_auditing(shard: &Shard, halt: &CancellationToken) -> Result<(), WorkerError> {
-    let mut trimmed = StreamId::ZERO;
+    let mut shown = Shown::default();
     loop {
         tokio::select! {
             () = halt.cancelled() => return Ok(()),
             () = tokio::time::sleep(EVERY) => {}
         }
-        let done = round(shard, &mut trimmed);
+        let done = round(shard, &mut shown);
         tokio::select! {
             () = halt.cancelled() => return Ok(()),
             outcome = done => outcome?,
@@ -42,12 +42,20 @@ pub async fn keep_auditing(shard: &Shard, halt: &CancellationToken) -> Result<()
     }
 }
 
-async fn round(shard: &Shard, trimmed: &mut StreamId) -> Result<(), WorkerError> {
+/// What the stream was last brought to.
+#[derive(Default)]
+struct Shown {
+    trimmed: StreamId,
+    cursor: StreamId,
+}
+
+async fn round(shard: &Shard, shown: &mut Shown) -> Result<(), WorkerError> {
     shard.lease.check()?;
     let fence = shard.lease.fence;
     let pool = &shard.plant.desk.pool;
     let delay = shard.plant.audit_delay.as_secs_f64();
     let due = ledger::due_for_audit(&pool.get().await?, fence, delay).await?;
+    let trim = !due.is_empty() || shown.trimmed == StreamId::ZERO;
     if !due.is_empty() {
         let started = Instant::now();
         let good = judge(shard, due).await?;
@@ -55,15 +63,18 @@ async fn round(shard: &Shard, trimmed: &mut StreamId) -> Result<(), WorkerError>
         shard.observe("audit", started);
         shard.plant.desk.probe.at(Step::Audited).await;
     }
-    let client = pool.get().await?;
-    let keep = ledger::keep_from(&client, fence).await?;
-    let cursor = ledger::position(&client, fence).await?.cursor;
-    drop(client);
-    if keep > *trimmed {
-        let mut reader = Reader::shared(&shard.plant.redis, shard.id());
-        reader.trim_before(keep).await?;
+    let mut reader = Reader::shared(&shard.plant.redis, shard.id());
+    if trim {
+        let keep = ledger::keep_from(&pool.get().await?, fence).await?;
+        if keep > shown.trimmed {
+            reader.trim_before(keep).await?;
+            shown.trimmed = keep;
+        }
+    }
+    let cursor = shard.cursor();
+    if cursor > shown.cursor {
         reader.show_cursor(cursor).await?;
-        *trimmed = keep;
+        shown.cursor = cursor;
     }
     Ok(())
 }

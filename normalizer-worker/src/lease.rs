@@ -4,13 +4,14 @@
 use crate::error::WorkerError;
 use crate::ledger::Fence;
 use crate::metrics;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, Transaction};
 use millrace_shared::Signal;
 use millrace_shared::ids::ShardId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 /// A lease is renewed this many times while it holds.
@@ -18,7 +19,7 @@ pub const RENEWALS: u32 = 5;
 /// Nothing is begun under a lease in the last part of its time: a fifth.
 const MARGIN_PART: u32 = 5;
 /// How long taking a shard waits for a commit of its former owner.
-const TAKE_LOCK_MS: u32 = 2_000;
+const TAKE_LOCK_MS: u32 = 500;
 
 /// The right to write for one shard, while it lasts.
 #[derive(Debug)]
@@ -93,11 +94,19 @@ impl Lease {
     }
 }
 
+/// What taking a shard came to.
+enum Taken {
+    /// It is ours.
+    Ours,
+    /// Its former owner is in the middle of a commit.
+    Busy(ShardId),
+    /// None is free.
+    None,
+}
+
 /// What one round of looking after leases has changed.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Shards now ours.
-    pub taken: Vec<Arc<Lease>>,
     /// Shards that somebody else has.
     pub lost: Vec<ShardId>,
     /// Shards beyond our share, to be given up in good order.
@@ -112,6 +121,8 @@ pub struct Leases {
     shards: u32,
     length: Duration,
     held: HashMap<ShardId, Arc<Lease>>,
+    /// Shards whose former owner is in the middle of a commit: left for the next round.
+    busy: Vec<ShardId>,
     first_round: bool,
 }
 
@@ -131,6 +142,7 @@ impl Leases {
             shards,
             length,
             held: HashMap::new(),
+            busy: Vec::new(),
             first_round: true,
         }
     }
@@ -155,16 +167,25 @@ impl Leases {
                 .collect();
             held.sort_unstable();
             changes.surplus.extend(held.iter().skip(share));
-            for _ in held.len()..share {
-                let Some(lease) = self.take(signal).await? else {
-                    break;
-                };
-                changes.taken.push(lease);
+            let mut missing = share.saturating_sub(held.len());
+            self.busy.clear();
+            while missing > 0 {
+                match self.take(signal).await? {
+                    Taken::Ours => missing -= 1,
+                    Taken::Busy(shard) => self.busy.push(shard),
+                    Taken::None => break,
+                }
             }
         }
         self.first_round = false;
         self.count();
         Ok(changes)
+    }
+
+    /// The leases held at this moment.
+    #[must_use]
+    pub fn held(&self) -> Vec<Arc<Lease>> {
+        self.held.values().cloned().collect()
     }
 
     /// Gives a shard up, so that another worker need not wait for the lease to end.
@@ -279,7 +300,7 @@ impl Leases {
 
     /// Takes one free shard of the signal. A worker that has just started also takes back what it
     /// held under its name before.
-    async fn take(&mut self, signal: Signal) -> Result<Option<Arc<Lease>>, WorkerError> {
+    async fn take(&mut self, signal: Signal) -> Result<Taken, WorkerError> {
         let asked = Instant::now();
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
@@ -293,11 +314,10 @@ impl Leases {
                            AND (lease_until <= clock_timestamp() OR ($4 AND owner = $2)) \
                          ORDER BY shard LIMIT 1 FOR UPDATE SKIP LOCKED) \
                 RETURNING shard, epoch";
-        let ours: Vec<i16> = self
-            .held
-            .values()
-            .filter(|lease| lease.fence.shard.signal == signal)
-            .map(|lease| lease.fence.number())
+        let ours = self.held.keys().chain(&self.busy);
+        let ours: Vec<i16> = ours
+            .filter(|shard| shard.signal == signal)
+            .filter_map(|shard| i16::try_from(shard.shard).ok())
             .collect();
         let seconds = self.length.as_secs_f64();
         let row = tx
@@ -312,22 +332,37 @@ impl Leases {
                 ],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row else {
+            return Ok(Taken::None);
+        };
         let shard = shard_id(signal.as_str(), row.try_get(0)?)?;
         let fence = Fence {
             shard,
             epoch: row.try_get(1)?,
         };
-        // Whatever its former owner is about to commit is refused from here on.
-        let sql = "UPDATE batch SET epoch = $3 WHERE signal = $1 AND shard = $2 \
-                      AND state IN ('PREPARED', 'COMMITTED')";
-        tx.execute(sql, &[&fence.signal(), &fence.number(), &fence.epoch])
-            .await?;
+        if !fence_batches(&tx, fence).await? {
+            return Ok(Taken::Busy(shard));
+        }
         tx.commit().await?;
         let lease = Arc::new(Lease::new(fence, self.length, asked));
-        self.held.insert(shard, Arc::clone(&lease));
+        self.held.insert(shard, lease);
         metrics::LEASE_CHANGES.add(&["taken"], 1);
-        Ok(Some(lease))
+        Ok(Taken::Ours)
+    }
+}
+
+/// From here on whatever the former owner is about to commit is refused; false when he is in the
+/// middle of it, and nothing was done.
+async fn fence_batches(tx: &Transaction<'_>, fence: Fence) -> Result<bool, WorkerError> {
+    let sql = "UPDATE batch SET epoch = $3 WHERE signal = $1 AND shard = $2 \
+                  AND state IN ('PREPARED', 'COMMITTED')";
+    let fenced = tx
+        .execute(sql, &[&fence.signal(), &fence.number(), &fence.epoch])
+        .await;
+    match fenced {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(true),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::commit::{Desk, SeriesCache};
 use crate::config::Config;
 use crate::control_loader::Controls;
 use crate::error::WorkerError;
-use crate::lease::{Changes, Lease, Leases, RENEWALS};
+use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
@@ -153,46 +153,60 @@ impl Owner {
                 _ = tick.tick() => {}
             }
             // A round that hangs must not keep the next renewal from being tried.
-            match timeout(every.saturating_mul(2), self.leases.round()).await {
-                Ok(Ok(changes)) => self.follow(changes).await,
-                Ok(Err(error)) => tracing::warn!(%error, "cannot look after leases"),
-                Err(_) => tracing::warn!("looking after leases takes too long"),
-            }
+            let surplus = match timeout(every.saturating_mul(2), self.leases.round()).await {
+                Ok(Ok(changes)) => changes.surplus,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot look after leases");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::warn!("looking after leases takes too long");
+                    Vec::new()
+                }
+            };
+            self.follow(&surplus).await;
         }
     }
 
-    async fn follow(&mut self, changes: Changes) {
-        for shard in changes.lost.iter().chain(&changes.surplus) {
-            if let Some((_, stop, _)) = self.tasks.get(shard) {
-                stop.cancel();
-            }
-        }
-        for lease in changes.taken {
-            self.work_on(lease);
-        }
-        for shard in changes.surplus {
-            let ended = self
-                .tasks
-                .get(&shard)
-                .is_none_or(|(_, _, task)| task.is_finished());
-            if ended {
-                self.tasks.remove(&shard);
-                if let Err(error) = self.leases.release(shard).await {
-                    tracing::warn!(%shard, %error, "cannot release a shard, its lease will run out");
-                }
+    /// Brings the tasks in line with the leases held, whatever became of the round.
+    async fn follow(&mut self, surplus: &[ShardId]) {
+        let held = self.leases.held();
+        for lease in held {
+            let shard = lease.fence.shard;
+            if surplus.contains(&shard) {
+                self.give_up(shard).await;
+            } else if !self.works_on(&lease) {
+                self.work_on(lease);
             }
         }
         self.show_held();
+    }
+
+    fn works_on(&self, lease: &Lease) -> bool {
+        self.tasks
+            .get(&lease.fence.shard)
+            .is_some_and(|(known, _, task)| known.fence == lease.fence && !task.is_finished())
+    }
+
+    /// Stops a shard's task, and releases the shard as soon as it has ended.
+    async fn give_up(&mut self, shard: ShardId) {
+        if let Some((_, stop, task)) = self.tasks.get(&shard) {
+            stop.cancel();
+            if !task.is_finished() {
+                return;
+            }
+        }
+        self.tasks.remove(&shard);
+        if let Err(error) = self.leases.release(shard).await {
+            tracing::warn!(%shard, %error, "cannot release a shard, its lease will run out");
+        }
     }
 
     fn work_on(&mut self, lease: Arc<Lease>) {
         let shard_id = lease.fence.shard;
         let before = self.tasks.remove(&shard_id);
         let stop = CancellationToken::new();
-        let shard = Shard {
-            plant: Arc::clone(&self.plant),
-            lease: Arc::clone(&lease),
-        };
+        let shard = Shard::new(Arc::clone(&self.plant), Arc::clone(&lease));
         let told = stop.clone();
         let task = tokio::spawn(async move {
             // What was done under the lease before must have ended first.

@@ -27,8 +27,8 @@ use crate::work::Table;
 use crate::write::{self, Outcome};
 use crate::{audit, recover};
 use millrace_runtime::redis::ConnectionManager;
-use millrace_shared::ids::{LedgerId, ShardId};
-use std::sync::Arc;
+use millrace_shared::ids::{LedgerId, ShardId, StreamId};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use time::Date;
 use tokio::sync::{Semaphore, mpsc};
@@ -70,6 +70,8 @@ pub struct Shard {
     pub plant: Arc<Plant>,
     /// Its lease.
     pub lease: Arc<Lease>,
+    /// The last entry that belongs to a batch, as far as this worker knows.
+    cursor: Mutex<StreamId>,
 }
 
 /// A batch that is prepared and being written.
@@ -84,6 +86,27 @@ struct Flight {
 }
 
 impl Shard {
+    /// A shard that nothing has been done for yet.
+    #[must_use]
+    pub fn new(plant: Arc<Plant>, lease: Arc<Lease>) -> Self {
+        let cursor = Mutex::new(StreamId::ZERO);
+        Shard {
+            plant,
+            lease,
+            cursor,
+        }
+    }
+
+    pub(crate) fn cursor(&self) -> StreamId {
+        self.cursor.lock().map(|cursor| *cursor).unwrap_or_default()
+    }
+
+    fn moved(&self, to: StreamId) {
+        if let Ok(mut cursor) = self.cursor.lock() {
+            *cursor = to;
+        }
+    }
+
     pub(crate) fn id(&self) -> ShardId {
         self.lease.fence.shard
     }
@@ -121,6 +144,7 @@ impl Shard {
         let client = self.plant.desk.pool.get().await?;
         let position = ledger::position(&client, self.lease.fence).await?;
         drop(client);
+        self.moved(position.cursor);
         let halt = stop.child_token();
         let (send, receive) = mpsc::channel(IN_FLIGHT - 1);
         let head = async {
@@ -221,6 +245,7 @@ impl Shard {
             next_seq: batch.seq + 1,
             cursor: batch.last,
         };
+        self.moved(batch.last);
         self.observe("prepare", started);
         self.plant.desk.probe.at(Step::Prepared).await;
         Ok(())
