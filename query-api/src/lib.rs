@@ -60,6 +60,7 @@ pub fn main(boot: &Boot) -> Result<(), QueryError> {
     };
     actix_web::rt::System::new().block_on(async move {
         let shutdown = shutdown::on_signal().map_err(QueryError::Serve)?;
+        boot.send_telemetry(&shutdown);
         run(config, listeners, shutdown).await
     })
 }

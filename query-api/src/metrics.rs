@@ -76,6 +76,7 @@ pub static ALL: &[&dyn Declared] = &[
     &CONCURRENCY_REFUSALS,
     &TRAIL,
     &BALANCED,
+    &millrace_runtime::selftel::DROPPED,
 ];
 
 /// The routes, as they are registered and as they are labelled.
