@@ -26,6 +26,12 @@ impl Backoff {
         whole / 2 + whole * part / 2000
     }
 
+    /// Whether nothing has failed since the last success.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.tries == 0
+    }
+
     /// After a success: begins with the first pause again.
     pub const fn reset(&mut self) {
         self.tries = 0;
@@ -47,7 +53,9 @@ mod tests {
         );
         assert!(pauses.iter().all(|pause| *pause <= LONGEST));
         assert!(pauses.last().is_some_and(|pause| *pause >= LONGEST / 2));
+        assert!(!backoff.is_fresh());
         backoff.reset();
+        assert!(backoff.is_fresh());
         assert!(backoff.pause() <= FIRST);
     }
 }

@@ -5,7 +5,7 @@ use millrace_runtime::metric::{Counter, Declared, Gauge, Histogram};
 /// How long each step of a batch takes.
 pub static STAGE_SECONDS: Histogram = Histogram::new(
     "millrace_worker_stage_seconds",
-    "Time one batch spends in a step: read, transform, prepare, write, commit, audit.",
+    "Time one batch spends in a step: read, transform, prepare, write, commit, audit; whole is from its first entry's reading to its commit.",
     &["signal", "stage"],
 );
 /// Rows of batches.
@@ -77,7 +77,7 @@ pub static LEASES: Gauge = Gauge::new(
 /// How leases change.
 pub static LEASE_CHANGES: Counter = Counter::new(
     "millrace_worker_lease_changes_total",
-    "Leases taken, lost, surrendered and released.",
+    "Leases taken, lost and released.",
     &["change"],
 );
 /// Entries in streams.

@@ -128,9 +128,14 @@ impl Shard {
                 return;
             }
             metrics::RESTARTS.add(&[error.part()], 1);
-            tracing::warn!(shard = %self.id(), %error, "beginning again from the ledger");
             if began.elapsed() > STEADY {
                 backoff.reset();
+            }
+            // A store that is down is told of once a shard, not every few seconds.
+            if backoff.is_fresh() {
+                tracing::warn!(shard = %self.id(), %error, "beginning again from the ledger");
+            } else {
+                tracing::debug!(shard = %self.id(), %error, "beginning again from the ledger");
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -163,3 +163,54 @@ fn audit_rows_are_sealed_into_a_chain() {
     assert_eq!(stage.number(&broken), 0);
     worker.stop();
 }
+
+#[test]
+fn indicators_of_files_match_and_cease_with_the_file() {
+    let stage = Stage::new();
+    let directory = std::env::temp_dir().join(format!("millrace-{}", stage.org));
+    std::fs::create_dir(&directory).unwrap();
+    let list = directory.join(format!("{}.txt", stage.org));
+    std::fs::write(&list, "# addresses\n5.188.206.14\nevil[.]badsite.com\n").unwrap();
+    let csv = directory.join(format!("{}.csv", stage.org));
+    std::fs::write(
+        &csv,
+        "type,value,confidence,severity,tags\nipv4,5.188.206.15,90,high,\"a,b\"\n",
+    )
+    .unwrap();
+    let settings = [("MILLRACE_INDICATORS_DIR", directory.to_str().unwrap())];
+    let worker = stage.worker(&settings);
+    let current = format!(
+        "SELECT count(*) FROM indicator JOIN indicator_feed AS feed ON feed.id = feed_id \
+          WHERE feed.name LIKE '{}.%' AND until_revision IS NULL",
+        stage.org
+    );
+    stage.until("indicators", &3, || stage.number(&current));
+    let logs = shard(Signal::Logs, 0);
+    let log = json!({"logs": [
+        {"service": "s", "message": "connect from 5.188.206.14"},
+        {"service": "s", "message": "connect from 5.188.206.15"},
+        {"service": "s", "message": "connect from 5.188.206.16"},
+    ]});
+    let scored = || {
+        stage.counts(&format!(
+            "SELECT count(), countIf(RiskScore > 0 AND notEmpty(IndicatorIds)) FROM millrace.logs WHERE OrgId = '{}'",
+            stage.org
+        ))
+    };
+    stage.append(logs, &log, 3);
+    stage.until("scored rows", &vec![3, 2], scored);
+    std::fs::remove_file(&csv).unwrap();
+    stage.until("closed indicators", &2, || stage.number(&current));
+    std::fs::write(&list, "evil[.]badsite.com\n").unwrap();
+    stage.until("closed indicators", &1, || stage.number(&current));
+    let mut rows = 3;
+    stage.until("rows without a score", &true, || {
+        let before = scored();
+        stage.append(logs, &log, 3);
+        rows += 3;
+        stage.until("more rows", &rows, || scored()[0]);
+        scored()[1] == before[1]
+    });
+    worker.stop();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
