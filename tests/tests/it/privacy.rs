@@ -135,7 +135,11 @@ fn personal_data_in_browser_events_is_stored_nowhere() {
     let person = Person::new(&org);
     org.store(Signal::Rum, &json!({"events": [{
         "session_id": "s1", "event_type": "error", "user_id": person.email,
-        "page_url": format!("https://shop.example/reset?email={}&step=1", person.email),
+        "page_url": format!(
+                "https://shop.example/reset?email={}&step=1&next=%2Flogin%3Fuser%3D{}",
+                person.email,
+                person.email.replace('@', "%40")
+            ),
         "referrer": format!("https://shop.example/users/{}", person.email),
         "error": {"message": format!("no mail for {}", person.email), "type": "TypeError",
                   "stack": format!("TypeError: {}\n    at send (https://shop.example/app.js?u={}:1:2)", person.sentence(), person.email)},
