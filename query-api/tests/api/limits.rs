@@ -339,6 +339,11 @@ async fn one_organisation_cannot_take_all_slots() {
     let id = crate::audit::alert(&busy, "X", "open", "high", 1.0).await;
     let mut client = postgres().await;
     let held = client.transaction().await.unwrap();
+    let pid: i32 = held
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap()
+        .get(0);
     held.execute("SELECT 1 FROM alert WHERE id = $1 FOR UPDATE", &[&id])
         .await
         .unwrap();
@@ -346,17 +351,21 @@ async fn one_organisation_cannot_take_all_slots() {
     let waiting = request(&base, Method::POST, &path, &busy.analyst)
         .body(json!({ "status": "acknowledged" }).to_string());
     let waiting = tokio::spawn(send(waiting));
-    let started = Instant::now();
-    let refused = loop {
-        let answer = ask(&base, "/alerts", &busy.viewer).await;
-        if answer.status == 429 {
-            break answer;
-        }
+    let (started, watch) = (Instant::now(), postgres().await);
+    let blocked = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))";
+    while watch
+        .query_one(blocked, &[&pid])
+        .await
+        .unwrap()
+        .get::<_, i64>(0)
+        == 0
+    {
         assert!(
             started.elapsed() < Duration::from_secs(10),
-            "never refused: {answer:?}"
+            "it never waited"
         );
-    };
+    }
+    let refused = ask(&base, "/alerts", &busy.viewer).await;
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(refused.problem(429), "quota_exceeded");
     ask(&base, "/alerts", &calm.viewer).await.ok();
