@@ -6,10 +6,12 @@
 #![expect(clippy::print_stdout, reason = "printing is all it does")]
 
 use bumpalo::Bump;
-use millrace_detection::indicators::{Feed, Indicator, IndicatorIndex, ScoreMode};
+use millrace_detection::indicators::{Feed, Indicator, IndicatorIndex};
+use millrace_detection::observables::OBSERVABLES_MAX;
 use millrace_detection::rules::BusinessHours;
 use millrace_detection::{
-    EventView, Kind, Observables, OrgSettings, RuleDef, RuleSet, Scratch, Verdict,
+    EventView, FieldAt, Kind, Observable, Observables, OrgSettings, RuleDef, RuleSet, Scratch,
+    Verdict,
 };
 use millrace_shared::wire::{Body, BodyFormat, Validity};
 use millrace_shared::{Event, Resource, Signal};
@@ -167,41 +169,48 @@ fn indicators(events: &[Event<'_>]) {
     );
 
     let arena = Bump::new();
-    let known: Vec<String> = (0..count)
-        .step_by(7)
-        .map(|n| indicator(n, &feed).value)
-        .collect();
-    let mut misses = Observables::new();
-    let mut lists = Vec::new();
+    let mut of_events = Vec::new();
     for event in events {
-        misses.clear();
-        misses.extract_event(&event.fields, &arena);
-        lists.extend(misses.as_slice().iter().copied());
-    }
-    lookups("of observables of the events (misses)", &index, &lists);
-    let mut hits = Vec::new();
-    for value in &known {
         let mut observables = Observables::new();
-        observables.extract_text("host", value, millrace_detection::FieldAt::NONE, &arena);
-        hits.extend(observables.as_slice().first().copied());
+        observables.extract_event(&event.fields, &arena);
+        of_events.extend(observables.as_slice().iter().copied());
     }
-    lookups("of known values, spread (hits)", &index, &hits);
+    lookups("of the events' observables", &index, &of_events);
+    let spread = |from: u64| -> Vec<_> {
+        let values = (from..from + count).step_by(7).map(|n| indicator(n, &feed));
+        let observables = values.map(|indicator| Observable {
+            kind: indicator.kind,
+            value: arena.alloc_str(&indicator.value),
+            at: FieldAt::NONE,
+        });
+        observables.collect()
+    };
+    lookups(
+        "of unknown values, each once a round",
+        &index,
+        &spread(count + 1),
+    );
+    lookups("of known values, each once a round", &index, &spread(0));
 }
 
-fn lookups(what: &str, index: &IndicatorIndex, list: &[millrace_detection::Observable<'_>]) {
+/// Looks observables up, as many at a time as one event may have.
+fn lookups(what: &str, index: &IndicatorIndex, list: &[Observable<'_>]) {
     let mut found = Vec::new();
+    let mut matching = 0;
     let time = median(|| {
-        found.clear();
-        index.matches(Uuid::nil(), list, 0, &mut found);
-        black_box(&found);
+        matching = 0;
+        for observables in list.chunks(OBSERVABLES_MAX) {
+            found.clear();
+            index.matches(Uuid::nil(), observables, 0, &mut found);
+            black_box(&found);
+            matching += found.len();
+        }
     });
     let each = time * 1e3 / f64::from(u32::try_from(list.len()).unwrap_or(1));
     println!(
-        "lookup {what}: {each:.0} ns ({} of {} match)",
-        found.len(),
+        "lookup {what}: {each:.0} ns ({matching} of {} match)",
         list.len()
     );
-    black_box(index.score(&found, list.len(), ScoreMode::Decayed, 0));
 }
 
 /// Rules as people write them, none of which selects the events.

@@ -1,10 +1,11 @@
 //! The immutable index of all indicators.
 //!
-//! One entry of 56 bytes per indicator, sorted by a 128-bit fingerprint of kind and value, and an
-//! open-addressed table of 8-byte slots that points at the first entry of each value. A miss costs
-//! one look into the table, a hit one more into the entries. Values themselves are not kept: the
-//! observable that matched has the text, the control table has the rest.
+//! A small filter turns away nearly all values that are no indicators. Behind it are one entry of
+//! 56 bytes per indicator, sorted by a 128-bit fingerprint of kind and value, and an open-addressed
+//! table of 8-byte slots that points at the first entry of each value. Values themselves are not
+//! kept: the observable that matched has the text, the control table has the rest.
 
+use super::filter::Filter;
 use super::prefixes::{Network, Prefixes};
 use super::{Feed, Indicator};
 use crate::observables::{Kind, Observable, is_special};
@@ -92,6 +93,7 @@ impl<'i> Known<'i> {
 /// All indicators of all organisations at one moment.
 #[derive(Debug, Default)]
 pub struct IndicatorIndex {
+    filter: Filter,
     entries: Vec<Entry>,
     /// Upper half: bits of the fingerprint; lower half: place of the first entry, plus one.
     slots: Vec<u64>,
@@ -133,6 +135,7 @@ impl IndicatorIndex {
             .map(|text| text.len() + size_of::<Box<str>>())
             .sum();
         self.entries.capacity() * size_of::<Entry>()
+            + self.filter.bytes()
             + self.slots.capacity() * size_of::<u64>()
             + self.v4.bytes()
             + self.v6.bytes()
@@ -193,6 +196,9 @@ impl IndicatorIndex {
     #[inline]
     fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
         let [tag, position] = fingerprint;
+        if !self.filter.may_hold(tag) {
+            return None;
+        }
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = low(position) & mask;
         loop {
@@ -383,6 +389,8 @@ impl Builder {
             .entries
             .sort_unstable_by_key(|entry| (entry.fingerprint, entry.org, entry.id));
         index.entries.shrink_to_fit();
+        let hashes = index.entries.iter().map(|entry| entry.fingerprint[0]);
+        index.filter = Filter::new(index.entries.len(), hashes);
         index.slots = slots(&index.entries);
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (network, fingerprint) in networks {

@@ -4,6 +4,7 @@
 //! [`parse`] reads feeds, [`IndicatorIndex`] answers look-ups and never changes once built (a new
 //! one takes its place), [`Verdict`] weighs the matches of one event.
 
+mod filter;
 mod index;
 mod prefixes;
 mod score;

@@ -37,6 +37,9 @@ pub struct Rule {
     pub window: Option<WindowSpec>,
     /// How long after its last firing an alert takes up the next one, nanoseconds.
     pub dedupe_ns: i64,
+    /// The paths of [`RuleMatch::dedupe_fields`](super::RuleMatch::dedupe_fields), in their order:
+    /// the rule's own or the default ones.
+    pub dedupe_keys: Vec<String>,
     pub(super) selection: Node,
     pub(super) exceptions: Vec<(Node, Option<i64>)>,
     pub(super) group: Vec<KeySlot>,
@@ -164,6 +167,7 @@ impl Compiler {
             selection,
             exceptions,
             group: def.group_by.iter().map(|path| self.key(path)).collect(),
+            dedupe_keys: dedupe.keys.clone(),
             dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
             distinct,
             missing_counts: def.missing_group == MissingGroup::Own,
