@@ -9,7 +9,7 @@ use crate::scrub::ScrubbedEvent;
 use crate::work::{AlertDraft, Output, SAMPLES_MAX, WindowHits};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use millrace_detection::rules::{KeyFields, Rule, find_field};
+use millrace_detection::rules::{Rule, find_field};
 use millrace_detection::{EventView, RuleMatch, WindowSpec, alert};
 use millrace_shared::ids::{EventId, OrgId};
 use millrace_shared::limits::NS_PER_SECOND;
@@ -146,7 +146,7 @@ impl Said<'_, '_> {
             message: self.message(&def.message),
             kind: def.id.clone(),
             attack: def.attack.clone(),
-            group: self.group(def, found),
+            group: self.group(rule, found),
             dedupe: dedupe.to_be_bytes(),
             dedupe_window_s: u32::try_from(rule.dedupe_ns / NS_PER_SECOND).unwrap_or(u32::MAX),
             first_seen: found.at_ns,
@@ -178,12 +178,11 @@ impl Said<'_, '_> {
     }
 
     /// The values of the group, or of the dedupe key where there is no group, by path.
-    fn group(&self, def: &millrace_detection::RuleDef, found: &RuleMatch) -> String {
-        let keys = def.dedupe.as_ref().map_or(&[][..], |dedupe| &dedupe.keys);
-        let (paths, fields): (&[String], &KeyFields) = if def.group_by.is_empty() {
-            (keys, &found.dedupe_fields)
+    fn group(&self, rule: &Rule, found: &RuleMatch) -> String {
+        let (paths, fields) = if rule.def.group_by.is_empty() {
+            (&rule.dedupe_keys, &found.dedupe_fields)
         } else {
-            (&def.group_by, &found.group_fields)
+            (&rule.def.group_by, &found.group_fields)
         };
         let values: serde_json::Map<String, serde_json::Value> = paths
             .iter()

@@ -232,12 +232,13 @@ fn hours(settings: &serde_json::Value) -> Result<BusinessHours, serde_json::Erro
 /// The organisation's scrubber. A policy that cannot be used falls back to the default one, which
 /// scrubs more: never less than was asked for by accident.
 fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber {
-    let policy: Policy = match &row.pii_policy {
-        serde_json::Value::Null => Policy::default(),
-        json => serde_json::from_value(json.clone()).unwrap_or_else(|error| {
+    let policy = if row.pii_policy.is_null() {
+        Policy::default()
+    } else {
+        serde_json::from_value(row.pii_policy.clone()).unwrap_or_else(|error| {
             problem(format!("scrubbing policy: {error}"));
             Policy::default()
-        }),
+        })
     };
     Scrubber::new(&with_hashed_paths(policy), &row.pepper).unwrap_or_else(|error| {
         problem(format!("scrubbing policy: {error}"));

@@ -8,14 +8,13 @@ const HEX_ID_MIN: usize = 16;
 /// The path of a URL without scheme, host, query and fragment; `:id` stands for numbers, UUIDs and
 /// long hexadecimal identifiers.
 pub(crate) fn page(url: &str) -> Cow<'_, str> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = if rest.len() == url.len() {
-        url
-    } else {
-        rest.get(rest.find('/').unwrap_or(rest.len())..)
-            .unwrap_or("")
+    let url = url.split(['?', '#']).next().unwrap_or("");
+    let path = match url.split_once("://") {
+        None => url,
+        Some((_, rest)) => rest
+            .get(rest.find('/').unwrap_or(rest.len())..)
+            .unwrap_or(""),
     };
-    let path = path.split(['?', '#']).next().unwrap_or("");
     if path.is_empty() {
         return Cow::Borrowed("/");
     }

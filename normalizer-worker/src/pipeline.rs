@@ -65,7 +65,9 @@ fn attempt(task: &Task<'_>, entries: &[RawEntry], broken: &[Poison]) -> Result<O
     let mut arena = Bump::with_capacity(ARENA_BYTES);
     for (number, raw) in (0u32..).zip(entries) {
         match broken.iter().find(|poison| poison.entry == number) {
-            Some(poison) => batch.park_entry(poison.clone()),
+            Some(poison) => {
+                batch.park_entry(poison.clone(), decode::meta(number, raw).ok().as_ref())
+            }
             None => batch.entry(number, raw, &arena)?,
         }
         arena.reset();
@@ -111,15 +113,17 @@ impl<'c> Batch<'c> {
         }
     }
 
-    fn park_entry(&mut self, poison: Poison) {
-        self.output.usage.push(poison.org.map(|org| EntryUsage {
-            org,
-            events: poison.events,
+    /// Sets a whole entry aside; `meta` where that much of it can be read. Its rejected events were
+    /// received and rejected all the same.
+    fn park_entry(&mut self, poison: Poison, meta: Option<&Meta>) {
+        self.output.usage.push(meta.map(|meta| EntryUsage {
+            org: meta.org,
+            events: meta.accepted.saturating_add(meta.rejected),
             stored: 0,
-            rejected: 0,
-            dead_lettered: poison.events,
-            bytes: 0,
-            replay_of: None,
+            rejected: meta.rejected,
+            dead_lettered: meta.accepted,
+            bytes: meta.wire_bytes,
+            replay_of: meta.replay_of,
         }));
         self.output.poison.push(poison);
         self.entry_ends.push((self.rows.len(), 0));
@@ -129,11 +133,17 @@ impl<'c> Batch<'c> {
     fn entry(&mut self, number: u32, raw: &RawEntry, arena: &Bump) -> Result<(), Poison> {
         let meta = match decode::meta(number, raw) {
             Ok(meta) => meta,
-            Err(poison) => return Ok(self.park_entry(poison)),
+            Err(poison) => {
+                self.park_entry(poison, None);
+                return Ok(());
+            }
         };
         let bytes = match decode::body(number, &meta, raw) {
             Ok(bytes) => bytes,
-            Err(poison) => return Ok(self.park_entry(poison)),
+            Err(poison) => {
+                self.park_entry(poison, Some(&meta));
+                return Ok(());
+            }
         };
         let organisation = self.task.control.organisation(meta.org);
         let (signal, rows_before) = (self.task.shard.signal, self.row_count);
