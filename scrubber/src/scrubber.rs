@@ -69,7 +69,7 @@ pub struct Scrubber {
     base: Table,
     /// One per path rule.
     tables: Vec<Table>,
-    exact: HashMap<Box<str>, usize>,
+    exact: HashMap<Box<str>, usize, FixedState>,
     /// Prefixes with their dot, the longest first.
     prefixes: Vec<(Box<str>, usize)>,
     keys: Keys,
@@ -102,7 +102,7 @@ impl Scrubber {
         let mut scrubber = Scrubber {
             base: Table::new(base, None),
             tables: Vec::with_capacity(policy.paths.len()),
-            exact: HashMap::new(),
+            exact: HashMap::default(),
             prefixes: Vec::new(),
             keys: Keys::new(
                 lower_set(&policy.sensitive_keys),
