@@ -3,6 +3,7 @@
 //! Never changes after it was built, so that one can be shared between threads; a new policy is a
 //! new scrubber.
 
+use foldhash::fast::FixedState;
 use std::collections::{HashMap, HashSet};
 
 use bumpalo::Bump;
