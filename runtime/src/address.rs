@@ -1,6 +1,7 @@
 //! Which addresses of stores may be used. Outside the development profile nothing secret crosses a
 //! network in plain text, and no store is used with a weak password.
 
+use crate::tls;
 use millrace_shared::settings::{Settings, SettingsError};
 use std::net::IpAddr;
 use url::Url;
@@ -29,7 +30,8 @@ pub fn check_all(settings: &Settings) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// Checks one store's address against the profile.
+/// Checks one store's address against the profile. For one with TLS, whom to trust is settled here
+/// too, before anything connects.
 ///
 /// # Errors
 /// Names the setting and the fix; never repeats the address, which may hold a password.
@@ -41,6 +43,9 @@ pub fn check(settings: &Settings, name: &'static str) -> Result<(), SettingsErro
     let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
         return unusable("names no host".to_owned());
     };
+    if encrypted(&url) {
+        tls::configure(settings)?;
+    }
     if settings.development()? {
         return Ok(());
     }

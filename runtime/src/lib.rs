@@ -3,6 +3,7 @@
 //! ```text
 //! boot      settings from the environment, checks, logging, panic hook, metrics recorder
 //! address   which stores' addresses may be used under which profile
+//! tls       whose certificates are trusted when a store's address asks for TLS
 //! selftel   the service's own logs, spans and metrics, through the pipeline itself
 //! clock     the time, read once at the edge and passed in
 //! metric    metrics, each declared once with its labels
@@ -19,6 +20,8 @@ pub mod shutdown;
 pub mod selftel;
 pub mod boot;
 pub mod address;
+pub mod tls;
+mod cause;
 pub mod admin;
 pub mod pg;
 pub mod redis;

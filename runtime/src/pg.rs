@@ -1,11 +1,17 @@
 //! PostgreSQL: a pool with bounded waiting, the readiness probe and the check of the schema.
+//!
+//! TLS is used when the address says `sslmode=require`, and then the certificate is verified;
+//! otherwise it is not tried. There is no falling back from one to the other.
 
+use crate::cause;
+use crate::tls::{self, TlsError};
 pub use deadpool_postgres::{Client, Pool, PoolError};
 use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime, Timeouts};
 use millrace_shared::schema;
 use std::time::Duration;
 use thiserror::Error;
-use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Time to open a connection, and to wait for a free one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,11 +24,14 @@ pub enum PgError {
     /// The address cannot be read.
     #[error("MILLRACE_POSTGRES_URL is not a PostgreSQL address")]
     Address,
+    /// No TLS to be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The pool cannot be built.
     #[error("connection pool: {0}")]
     Build(#[from] deadpool_postgres::BuildError),
     /// No connection to be had.
-    #[error("no connection to PostgreSQL: {0}")]
+    #[error("no connection to PostgreSQL: {}", cause::chain(.0))]
     Pool(#[from] PoolError),
     /// It took too long.
     #[error("PostgreSQL took too long")]
@@ -38,9 +47,12 @@ pub enum PgError {
 /// A pool of at most `size` connections, opened when first needed.
 ///
 /// # Errors
-/// When the address cannot be read.
+/// When the address cannot be read, or TLS cannot be used.
 pub fn pool(url: &str, service: &str, size: usize) -> Result<Pool, PgError> {
     let mut config: tokio_postgres::Config = url.parse().map_err(|_| PgError::Address)?;
+    if config.get_ssl_mode() != SslMode::Require {
+        config.ssl_mode(SslMode::Disable);
+    }
     config
         .application_name(service)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -53,13 +65,22 @@ pub fn pool(url: &str, service: &str, size: usize) -> Result<Pool, PgError> {
         create: Some(CONNECT_TIMEOUT),
         recycle: Some(CONNECT_TIMEOUT),
     };
-    Ok(
-        Pool::builder(Manager::from_config(config, NoTls, recycling))
-            .max_size(size)
-            .timeouts(timeouts)
-            .runtime(Runtime::Tokio1)
-            .build()?,
-    )
+    let manager = Manager::from_config(config, connector()?, recycling);
+    Ok(Pool::builder(manager)
+        .max_size(size)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .build()?)
+}
+
+/// What a pool's connections are made with, and what a statement of one is to be cancelled with:
+/// TLS where the address asked for it, plain otherwise.
+///
+/// # Errors
+/// When TLS cannot be used.
+pub fn connector() -> Result<MakeRustlsConnect, TlsError> {
+    let config = tls::trust()?.config.as_ref().clone();
+    Ok(MakeRustlsConnect::new(config))
 }
 
 /// Whether PostgreSQL answers.

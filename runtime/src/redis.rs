@@ -1,11 +1,15 @@
 //! Redis: connections that reconnect by themselves, with bounded waiting.
 //!
 //! A command whose answer was lost is an error here and is never sent again: whether that is safe
-//! is the caller's to know.
+//! is the caller's to know. A `rediss://` address means TLS, with the certificate verified.
 
+use crate::tls;
 pub use ::redis::aio::ConnectionManager;
 use ::redis::aio::ConnectionManagerConfig;
-use ::redis::{Client, RedisError, RedisResult};
+use ::redis::{
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisError, RedisResult,
+    TlsCertificates,
+};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,13 +22,28 @@ const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(500);
 /// read needs a connection of its own with a longer one.
 ///
 /// # Errors
-/// When the address cannot be read.
+/// When the address cannot be read, or TLS cannot be used.
 pub fn open(url: &str, response_timeout: Duration) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(response_timeout))
         .set_max_delay(RECONNECT_DELAY_MAX);
-    Client::open(url)?.get_connection_manager_lazy(config)
+    client(url)?.get_connection_manager_lazy(config)
+}
+
+fn client(url: &str) -> RedisResult<Client> {
+    let server = url.into_connection_info()?;
+    if !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
+        return Client::open(server);
+    }
+    let trust = tls::trust().map_err(|error| {
+        RedisError::from((ErrorKind::InvalidClientConfig, "no TLS", error.to_string()))
+    })?;
+    let certificates = TlsCertificates {
+        client_tls: None,
+        root_cert: Some(trust.pem.clone().into_bytes()),
+    };
+    Client::build_with_tls(server, certificates)
 }
 
 /// Several connections, used in turn, so that one large answer does not hold up the others.
@@ -37,7 +56,7 @@ impl Connections {
     /// Opens `count` connections.
     ///
     /// # Errors
-    /// When the address cannot be read.
+    /// When the address cannot be read, or TLS cannot be used.
     pub fn open(url: &str, count: usize, response_timeout: Duration) -> RedisResult<Self> {
         let all = (0..count.max(1))
             .map(|_| open(url, response_timeout))

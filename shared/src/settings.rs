@@ -88,13 +88,13 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_CLICKHOUSE_URL",
         None,
         Reader::All,
-        "ClickHouse's HTTP interface, as `http://[user:password@]host:port/?database=millrace`.",
+        "ClickHouse's HTTP interface, as `http://[user:password@]host:port/?database=millrace` (`https://` for TLS).",
     ),
     secret(
         "MILLRACE_POSTGRES_URL",
         None,
         Reader::All,
-        "PostgreSQL with TimescaleDB, as `postgres://user:password@host:port/millrace`.",
+        "PostgreSQL with TimescaleDB, as `postgres://user:password@host:port/millrace` (`?sslmode=require` for TLS, verified).",
     ),
     secret(
         "MILLRACE_MASTER_KEY",
@@ -113,6 +113,12 @@ pub const SETTINGS: &[Setting] = &[
         Some(""),
         Reader::All,
         "Store hosts (comma-separated) that production may reach without TLS, because the network between is private.",
+    ),
+    setting(
+        "MILLRACE_TLS_CA_FILE",
+        Some(""),
+        Reader::All,
+        "Root certificates (PEM) that are trusted besides the system's when a store is reached by TLS.",
     ),
     setting(
         "MILLRACE_LOG",

@@ -1,6 +1,7 @@
 //! What a failed call means for the rows: nothing written, refused for its content, or unknown.
 //! The codes are those of ClickHouse's `ErrorCodes.cpp`.
 
+use crate::cause;
 use thiserror::Error;
 
 /// Refused before execution, whatever the content: waiting or an operator helps.
@@ -84,7 +85,7 @@ pub enum InsertError {
 impl InsertError {
     pub(super) fn from_http(error: reqwest::Error) -> Self {
         let before = error.is_connect() || error.is_builder();
-        let text = error.without_url().to_string();
+        let text = cause::chain(&error.without_url());
         if before {
             InsertError::RefusedBefore(text)
         } else {
@@ -148,7 +149,7 @@ impl QueryError {
         if error.is_timeout() && !error.is_connect() {
             QueryError::Timeout
         } else {
-            QueryError::Unavailable(error.without_url().to_string())
+            QueryError::Unavailable(cause::chain(&error.without_url()))
         }
     }
 

@@ -8,6 +8,7 @@ mod error;
 
 pub use error::{InsertError, QueryError};
 
+use crate::tls;
 use bytes::Bytes;
 use error::Exception;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
@@ -119,10 +120,11 @@ impl Answer {
 }
 
 impl Clickhouse {
-    /// A client of the server at `url` (`http://[user:password@]host:port/?database=millrace`).
+    /// A client of the server at `url` (`http://[user:password@]host:port/?database=millrace`, or
+    /// `https://`).
     ///
     /// # Errors
-    /// When the address cannot be read.
+    /// When the address cannot be read, or TLS cannot be used.
     pub fn new(url: &str) -> Result<Self, AddressError> {
         let mut url = Url::parse(url).map_err(|error| AddressError(error.to_string()))?;
         let password = url.password().unwrap_or("").to_owned();
@@ -131,7 +133,12 @@ impl Clickhouse {
         // addresses without a host, which the builder refuses below.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder();
+        if url.scheme() == "https" {
+            let trust = tls::trust().map_err(|error| AddressError(error.to_string()))?;
+            http = http.tls_backend_preconfigured(trust.config.as_ref().clone());
+        }
+        let http = http
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

@@ -29,6 +29,7 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/housekeeping.rs",
     "query-api/src/store/",
     // Tests and benchmarks ask the stores past the services.
+    "runtime/tests/",
     "normalizer-worker/tests/",
     "ingest-gateway/tests/",
     "query-api/tests/",
