@@ -116,16 +116,10 @@ impl Stores {
             let port = front(authority.acceptor(name), url).await;
             url.set_port(Some(port)).unwrap();
         }
-        // The library that reads addresses does not turn http into https where a port is given.
-        let secure = |url: &Url, from: &str, to: &str| {
-            Url::parse(&url.as_str().replacen(from, to, 1)).unwrap()
-        };
+        redis.set_scheme("rediss").unwrap();
+        clickhouse.set_scheme("https").unwrap();
         postgres.query_pairs_mut().append_pair("sslmode", "require");
-        Stores([
-            secure(&redis, "redis:", "rediss:"),
-            secure(&clickhouse, "http:", "https:"),
-            postgres,
-        ])
+        Stores([redis, clickhouse, postgres])
     }
 
     /// What a service does with them at start, in production.
