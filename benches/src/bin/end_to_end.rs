@@ -4,6 +4,7 @@
 use anyhow::{Context, ensure};
 use millrace_load::bench::{Bench, bench};
 use millrace_load::clock::cpu_seconds;
+use millrace_load::report::Report;
 use millrace_load::target::Target;
 use millrace_tests::engines::Engines;
 use millrace_tests::installation::{Installation, Part, Running};
@@ -18,12 +19,9 @@ const LOAD: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(120);
 /// Requests in flight: enough that one fsync serves several.
 const CONNECTIONS: usize = 8;
+/// Between two looks at the ledger.
+const POLL: Duration = Duration::from_millis(50);
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures are what a benchmark is for"
-)]
-#[expect(clippy::cast_precision_loss, reason = "figures for reading")]
 fn main() -> anyhow::Result<()> {
     let mut installation = Installation::on(Engines::own("bench"), "bench");
     installation.set("MILLRACE_LOG", "warn");
@@ -38,7 +36,6 @@ fn main() -> anyhow::Result<()> {
     let unlimited = "UPDATE organisation SET requests_per_minute = 100000000, \
                      events_per_second = 1000000000, bytes_per_second = 100000000000";
     block_on(postgres.execute(unlimited, &[]))?;
-
     let target = Target {
         gateway_url: gateway.url.clone(),
         key_id: org.key_id.clone(),
@@ -48,60 +45,97 @@ fn main() -> anyhow::Result<()> {
         connections: CONNECTIONS,
         ..Bench::standard("bench", LOAD)?
     };
-    let before = (used(&gateway), used(&worker), machine_cpu_s());
-    let begun = Instant::now();
+    let cpu = || [used(&gateway), used(&worker), machine_cpu_s()];
+    let (before, begun) = (cpu(), Instant::now());
     let report = block_on(bench(load, target, CancellationToken::new()))?;
-    let sent = begun.elapsed().as_secs_f64();
+    let sent_s = begun.elapsed().as_secs_f64();
     let stored = || -> anyhow::Result<u64> {
         let sum = "SELECT coalesce(sum(stored), 0)::bigint FROM usage_day WHERE org_id = $1";
         let row = block_on(postgres.query_one(sum, &[&org.id]))?;
         Ok(u64::try_from(row.get::<_, i64>(0))?)
     };
-    let at_end_of_load = stored()?;
+    let stored_meanwhile = stored()?;
     while stored()? < report.accepted {
         ensure!(
             begun.elapsed() < LOAD + DRAIN,
             "not drained: see the worker's log"
         );
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(POLL);
     }
-    let total = begun.elapsed().as_secs_f64();
-    let millions = report.accepted as f64 / 1e6;
-    let per_million = |from: f64, to: f64| (to - from) / millions;
+    let total_s = begun.elapsed().as_secs_f64();
+    let cpu = cpu()
+        .into_iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect();
+    print(&Run {
+        report,
+        sent_s,
+        stored_meanwhile,
+        total_s,
+        cpu,
+    });
+    Ok(())
+}
+
+/// What was measured.
+struct Run {
+    report: Report,
+    sent_s: f64,
+    stored_meanwhile: u64,
+    total_s: f64,
+    /// Of gateway, worker, and the whole machine.
+    cpu: Vec<f64>,
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are what a benchmark is for"
+)]
+#[expect(clippy::cast_precision_loss, reason = "figures for reading")]
+fn print(run: &Run) {
+    let Run {
+        report,
+        sent_s,
+        stored_meanwhile,
+        total_s,
+        cpu,
+    } = run;
+    let accepted = report.accepted as f64;
     println!(
         "{} events accepted, all committed; {:?}",
         report.accepted, report.outcomes
     );
     println!(
-        "accepted   {:>9.0} events/s over {sent:.1} s",
-        report.accepted as f64 / sent
+        "accepted   {:>9.0} events/s over {sent_s:.1} s",
+        accepted / sent_s
     );
     println!(
-        "committed  {:>9.0} events/s over {total:.1} s, {:.0} events/s while load was sent",
-        report.accepted as f64 / total,
-        at_end_of_load as f64 / sent
+        "committed  {:>9.0} events/s over {total_s:.1} s",
+        accepted / total_s
     );
+    println!(
+        "           {:>9.0} events/s while load was sent",
+        *stored_meanwhile as f64 / sent_s
+    );
+    let latency = &report.latency_ms;
     println!(
         "latency    p50 {:.1} ms  p99 {:.1} ms",
-        report.latency_ms.p50, report.latency_ms.p99
+        latency.p50, latency.p99
     );
-    println!(
-        "gateway    {:.2} CPU s per million",
-        per_million(before.0, used(&gateway))
-    );
-    println!(
-        "worker     {:.2} CPU s per million",
-        per_million(before.1, used(&worker))
-    );
-    println!(
-        "generator  {:.2} CPU s per million",
-        report.generator_cpu_s.unwrap_or(f64::NAN) / millions
-    );
-    println!(
-        "everything {:.2} CPU s per million, engines included",
-        per_million(before.2, machine_cpu_s())
-    );
-    Ok(())
+    let generator = report.generator_cpu_s.unwrap_or(f64::NAN);
+    let whose = [
+        "gateway",
+        "worker",
+        "everything, engines included",
+        "generator",
+    ];
+    for (whose, seconds) in whose.iter().zip(cpu.iter().chain([&generator])) {
+        println!(
+            "{:>6.2} CPU s per million: {whose}",
+            seconds / accepted * 1e6
+        );
+    }
 }
 
 fn used(service: &Running) -> f64 {

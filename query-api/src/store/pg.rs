@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CancelToken, NoTls, Row};
+use tokio_postgres::{CancelToken, Row};
 
 /// Connections of this process: every slot of a few busy organisations has one.
 const CONNECTIONS: usize = 24;
@@ -175,7 +175,10 @@ impl Drop for Running {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             metrics::CANCELLED.add(&["postgres"], 1);
             runtime.spawn(async move {
-                if let Err(error) = cancel.cancel_query(NoTls).await {
+                let Ok(connector) = pg::connector() else {
+                    return;
+                };
+                if let Err(error) = cancel.cancel_query(connector).await {
                     tracing::debug!(%error, "could not cancel a statement");
                 }
                 drop(detached);
