@@ -1,6 +1,7 @@
 //! The stage of these tests: the three real stores, a worker as a process, and entries appended to
 //! the streams as the gateway would.
 
+use millrace_devstack::{Options, Stack};
 use millrace_runtime::clickhouse::{Clickhouse, Query};
 use millrace_shared::Signal;
 use millrace_shared::entry::{BODY_FIELD, META_FIELD, Meta};
@@ -9,7 +10,7 @@ use millrace_shared::inflate::{Encoding, pack};
 use millrace_shared::wire::BodyFormat;
 use serde_json::Value;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -32,13 +33,15 @@ pub struct Stage {
     _alone: MutexGuard<'static, ()>,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the engines' addresses come from devstack"
-)]
-fn url(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`"))
-}
+/// Engines of these tests alone: they look at every shard, batch and dead letter there is.
+static ENGINES: LazyLock<Stack> = LazyLock::new(|| {
+    let options = Options {
+        name: "delivery".to_owned(),
+        environment: false,
+        ..Options::default()
+    };
+    Stack::start(&options).unwrap_or_else(|error| panic!("engines: {error}"))
+});
 
 impl Stage {
     /// With an organisation of its own, and no worker running.
@@ -51,12 +54,12 @@ impl Stage {
             .enable_all()
             .build()
             .unwrap();
-        let pool = millrace_runtime::pg::pool(&url("MILLRACE_POSTGRES_URL"), "test", 4).unwrap();
+        let pool = millrace_runtime::pg::pool(&ENGINES.postgres_url(), "test", 4).unwrap();
         let stage = Stage {
             runtime,
             pool,
-            redis: redis::Client::open(url("MILLRACE_REDIS_URL")).unwrap(),
-            clickhouse: Clickhouse::new(&url("MILLRACE_CLICKHOUSE_URL")).unwrap(),
+            redis: redis::Client::open(ENGINES.redis_url()).unwrap(),
+            clickhouse: Clickhouse::new(&ENGINES.clickhouse_url()).unwrap(),
             org: Uuid::now_v7(),
             _alone: alone,
         };
@@ -225,6 +228,7 @@ impl Stage {
     pub fn worker(&self, settings: &[(&str, &str)]) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_normalizer-worker"));
         command
+            .envs(ENGINES.settings())
             .env("MILLRACE_PROFILE", "development")
             .env("MILLRACE_WORKER_ADMIN_LISTEN", "127.0.0.1:0")
             .env("MILLRACE_WORKER_THREADS", "2")
