@@ -72,6 +72,24 @@ mod tests {
         }
     }
 
+    /// The cluster's tables are the same but for their engines.
+    #[test]
+    fn the_cluster_variant_has_the_same_columns() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../clickhouse-init");
+        let columns = |path: std::path::PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let (_, rest) = text.split_once(" (\n").unwrap();
+            rest.split_once("ENGINE = ").unwrap().0.to_owned()
+        };
+        for name in CLICKHOUSE.iter().skip(1) {
+            assert_eq!(
+                columns(root.join(name)),
+                columns(root.join("cluster").join(name)),
+                "{name}"
+            );
+        }
+    }
+
     #[test]
     fn an_older_and_a_newer_schema_are_both_told() {
         let all = |store: &str, known: &[&str]| {
