@@ -4,11 +4,14 @@
 //! stores nothing twice. The command itself is never sent twice from here, save after Redis said
 //! that it does not know the script, which it says before running anything.
 
+use crate::config::Config;
 use crate::error::{EventError, Problem};
 use crate::metrics::{APPEND_DURATION, APPEND_FAILURES};
+use crate::probe::Step;
 use crate::validate::Validated;
 use crate::verify::{Sender, Verified};
 use bytes::Bytes;
+use millrace_runtime::probe::Probe;
 use millrace_runtime::redis::{ConnectionManager, Connections};
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
@@ -240,19 +243,22 @@ pub(crate) struct Appender {
     /// Replicas that must have an append on disk. `WAITAOF` holds up its connection, so with
     /// replicas more connections serve more requests at once.
     replicas: u64,
+    probe: Probe<Step>,
 }
 
 impl Appender {
     /// Opens them when first used.
-    pub(crate) fn open(redis_url: &str, replicas: u64) -> Result<Self, RedisError> {
+    pub(crate) fn open(config: &Config) -> Result<Self, RedisError> {
+        let replicas = config.redis_replicas;
         let count = match replicas {
             0 => CONNECTIONS,
             _ => CONNECTIONS_WAITING,
         };
-        let connections = Connections::open(redis_url, count, RESPONSE_TIMEOUT)?;
+        let connections = Connections::open(&config.redis_url, count, RESPONSE_TIMEOUT)?;
         Ok(Appender {
             connections,
             replicas,
+            probe: config.probe.clone(),
         })
     }
 
@@ -262,16 +268,26 @@ impl Appender {
     /// 422 when the idempotency key was used with another body, 503 on any doubt.
     pub(crate) async fn append(&self, entry: Entry) -> Result<Appended, Problem> {
         let started = Instant::now();
-        let outcome = run(&mut self.connections.get(), &entry.command(), self.replicas).await;
+        self.probe.at(Step::Validated);
+        let mut connection = self.connections.get();
+        let command = entry.command();
+        let append = run(&mut connection, &command, self.replicas);
+        let outcome = self.probe.during(Step::Appending, append).await;
         let took = started.elapsed().as_secs_f64();
         APPEND_DURATION.observe(&[entry.shard.signal.as_str()], took);
         match outcome {
-            Ok((1, id)) => Ok(Appended {
-                id: id.parse().map_err(|_| doubt("other"))?,
-                entry,
-                replayed: false,
-            }),
-            Ok((_, answer)) => entry.recall(&answer),
+            Ok((1, id)) => {
+                self.probe.at(Step::Appended);
+                Ok(Appended {
+                    id: id.parse().map_err(|_| doubt("other"))?,
+                    entry,
+                    replayed: false,
+                })
+            }
+            Ok((_, answer)) => {
+                self.probe.at(Step::Recalled);
+                entry.recall(&answer)
+            }
             Err(failure) => Err(refuse(&failure)),
         }
     }

@@ -1,7 +1,9 @@
 //! The gateway's settings, all read and checked before it listens.
 
+use crate::probe::Step;
 use ipnet::IpNet;
 use millrace_runtime::boot::{self, BootError};
+use millrace_runtime::probe::Probe;
 use millrace_shared::limits::{WEBHOOK_TOLERANCE_S, WIRE_BYTES_MAX};
 use millrace_shared::secret::MasterKey;
 use millrace_shared::settings::{Settings, SettingsError};
@@ -52,6 +54,8 @@ pub struct Config {
     pub key_cache: Duration,
     /// The key under which the pipeline sends its own telemetry; empty when it sends none.
     pub self_key_id: String,
+    /// Where it ends itself, if at all.
+    pub probe: Probe<Step>,
 }
 
 impl Config {
@@ -87,6 +91,7 @@ impl Config {
             body_timeout: settings.seconds("MILLRACE_BODY_TIMEOUT_S", 1..=300)?,
             key_cache: settings.seconds("MILLRACE_KEY_CACHE_S", 1..=KEY_CACHE_S_MAX)?,
             self_key_id: settings.text("MILLRACE_SELF_KEY_ID")?.to_owned(),
+            probe: Probe::read(settings)?,
         })
     }
 }

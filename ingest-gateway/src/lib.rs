@@ -21,6 +21,7 @@
 pub mod config;
 pub mod error;
 pub mod metrics;
+pub mod probe;
 mod pressure;
 mod quota;
 mod store;

@@ -141,7 +141,7 @@ fn connections(
 fn gateway(shared: &Arc<Shared>) -> Result<Gateway, ::redis::RedisError> {
     Ok(Gateway {
         shared: Arc::clone(shared),
-        appender: Appender::open(&shared.config.redis_url, shared.config.redis_replicas)?,
+        appender: Appender::open(&shared.config)?,
     })
 }
 

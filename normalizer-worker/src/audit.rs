@@ -58,16 +58,19 @@ async fn round(shard: &Shard, shown: &mut Shown) -> Result<(), WorkerError> {
     let trim = !due.is_empty() || shown.trimmed == StreamId::ZERO;
     if !due.is_empty() {
         let started = Instant::now();
+        shard.lease.probe.at(Step::Auditing);
         let good = judge(shard, due).await?;
+        shard.lease.probe.at(Step::Counted);
         ledger::audited(&pool.get().await?, fence, &good).await?;
         shard.observe("audit", started);
-        shard.plant.desk.probe.at(Step::Audited).await;
+        shard.lease.probe.at(Step::Audited);
     }
     let mut reader = Reader::shared(&shard.plant.redis, shard.id());
     if trim {
         let keep = ledger::keep_from(&pool.get().await?, fence).await?;
         if keep > shown.trimmed {
             reader.trim_before(keep).await?;
+            shard.lease.probe.at(Step::Trimmed);
             shown.trimmed = keep;
         }
     }

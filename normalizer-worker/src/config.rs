@@ -2,8 +2,9 @@
 
 use crate::control::{Fixed, GeoDatabase};
 use crate::cut::Full;
-use crate::probe::{Probe, Step};
+use crate::probe::Step;
 use millrace_detection::indicators::ScoreMode;
+use millrace_runtime::probe::Probe;
 use millrace_shared::Signal;
 use millrace_shared::limits::BATCH_ROWS_MAX;
 use millrace_shared::settings::{Settings, SettingsError};
@@ -42,8 +43,8 @@ pub struct Config {
     pub indicators_dir: Option<PathBuf>,
     /// What of the pure half does not depend on the control tables.
     pub fixed: Fixed,
-    /// Where it kills itself, if at all.
-    pub probe: Probe,
+    /// Where it ends itself, if at all.
+    pub probe: Probe<Step>,
 }
 
 impl Config {
@@ -75,7 +76,7 @@ impl Config {
                 geo: geo(settings)?,
                 ioc_mode: ioc_mode(settings)?,
             },
-            probe: probe(settings)?,
+            probe: Probe::read(settings)?,
         })
     }
 }
@@ -145,20 +146,6 @@ fn ioc_mode(settings: &Settings) -> Result<ScoreMode, SettingsError> {
     }
 }
 
-fn probe(settings: &Settings) -> Result<Probe, SettingsError> {
-    let name = "MILLRACE_FAIL_POINT";
-    let text = settings.text(name)?;
-    if text.is_empty() {
-        return Ok(Probe::Off);
-    }
-    if !settings.development()? {
-        let problem = "is for the development profile only".to_owned();
-        return Err(SettingsError::Unusable { name, problem });
-    }
-    let step: Step = settings.get(name)?;
-    Ok(Probe::Abort(step))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,13 +189,5 @@ mod tests {
             let refused = config(&[(name, value)]).err().unwrap();
             assert!(refused.starts_with(name), "{refused}");
         }
-        let development = [
-            ("MILLRACE_PROFILE", "development"),
-            ("MILLRACE_FAIL_POINT", "prepared"),
-        ];
-        assert!(matches!(
-            config(&development).unwrap().probe,
-            Probe::Abort(Step::Prepared)
-        ));
     }
 }

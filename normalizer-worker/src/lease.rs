@@ -4,7 +4,9 @@
 use crate::error::WorkerError;
 use crate::ledger::Fence;
 use crate::metrics;
+use crate::probe::Step;
 use deadpool_postgres::{Pool, Transaction};
+use millrace_runtime::probe::Probe;
 use millrace_shared::Signal;
 use millrace_shared::ids::ShardId;
 use std::collections::HashMap;
@@ -28,6 +30,8 @@ pub struct Lease {
     pub fence: Fence,
     /// Cancelled when somebody else has the shard.
     pub lost: CancellationToken,
+    /// Where the worker ends itself, if at all.
+    pub probe: Probe<Step>,
     length: Duration,
     ends: Mutex<Instant>,
 }
@@ -40,9 +44,15 @@ impl Lease {
         Lease {
             fence,
             lost: CancellationToken::new(),
+            probe: Probe::default(),
             length,
             ends,
         }
+    }
+
+    fn with_probe(mut self, probe: Probe<Step>) -> Self {
+        self.probe = probe;
+        self
     }
 
     fn renewed(&self, asked: Instant) {
@@ -124,6 +134,7 @@ pub struct Leases {
     /// Shards whose former owner is in the middle of a commit: left for the next round.
     busy: Vec<ShardId>,
     first_round: bool,
+    probe: Probe<Step>,
 }
 
 impl Leases {
@@ -144,7 +155,15 @@ impl Leases {
             held: HashMap::new(),
             busy: Vec::new(),
             first_round: true,
+            probe: Probe::default(),
         }
+    }
+
+    /// With a fail point, for the leases it takes too.
+    #[must_use]
+    pub fn with_probe(mut self, probe: &Probe<Step>) -> Self {
+        self.probe = probe.clone();
+        self
     }
 
     /// One round: shows that we live, renews what we hold, takes what is free up to our share.
@@ -344,7 +363,9 @@ impl Leases {
             return Ok(Taken::Busy(shard));
         }
         tx.commit().await?;
-        let lease = Arc::new(Lease::new(fence, self.length, asked));
+        self.probe.at(Step::Taken);
+        let lease = Lease::new(fence, self.length, asked).with_probe(self.probe.clone());
+        let lease = Arc::new(lease);
         self.held.insert(shard, lease);
         metrics::LEASE_CHANGES.add(&["taken"], 1);
         Ok(Taken::Ours)

@@ -1,115 +1,107 @@
-//! Named places at which a worker can be stopped from outside, to prove that every one of them is
-//! safe. Off in production, where a step costs one comparison.
+//! The worker's fail points: a place before and after every step of the delivery protocol. What
+//! happens at them is `millrace_runtime::probe`'s concern.
 
-use std::str::FromStr;
-use std::sync::Arc;
-use tokio::sync::Notify;
+use millrace_runtime::probe::Place;
 
-/// A place in the life of a batch.
+/// A place in the life of a shard or of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// The lease is taken in the ledger; nothing has been done under it.
+    Taken,
+    /// A prepared batch was found; nothing has been done about it.
+    Recovering,
     /// Entries are read and cut; the ledger does not know of them.
     Read,
+    /// They are rows; the ledger does not know of them.
+    Drafted,
     /// The batch is in the ledger; nothing is written.
     Prepared,
-    /// The rows are in ClickHouse; the answer has been read.
+    /// An insert is under way and not answered.
+    Posting,
+    /// ClickHouse has answered one insert; nobody has looked at the answer.
+    Posted,
+    /// The rows are in ClickHouse, and known to be.
     Written,
+    /// What became of an insert is not known, and about to be counted.
+    Resolving,
+    /// Rows that should not be there are about to be deleted.
+    Deleting,
+    /// They are deleted; nothing is written in their place.
+    Deleted,
+    /// Parts of a refused batch are about to be tried by themselves.
+    Bisecting,
+    /// The parts at fault are known; what was written to find them is deleted.
+    Bisected,
+    /// Before the commit transaction.
+    Landing,
+    /// Inside the commit transaction, with the ledger's row changed and nothing else.
+    Fenced,
     /// Inside the commit transaction, everything but the commit itself done.
     Committing,
     /// Committed; not audited.
     Committed,
+    /// Rows of committed batches are about to be counted.
+    Auditing,
+    /// They are counted, and found or put right; the ledger does not know.
+    Counted,
     /// Audited; the stream not trimmed.
     Audited,
+    /// The stream is trimmed; its consumer group not moved.
+    Trimmed,
+    /// A batch whose entries are lost is about to be given up.
+    GivingUp,
 }
 
-impl Step {
-    /// All of them, in order.
-    pub const ALL: [Step; 6] = [
+impl Place for Step {
+    const ALL: &'static [Step] = &[
+        Step::Taken,
+        Step::Recovering,
         Step::Read,
+        Step::Drafted,
         Step::Prepared,
+        Step::Posting,
+        Step::Posted,
         Step::Written,
+        Step::Resolving,
+        Step::Deleting,
+        Step::Deleted,
+        Step::Bisecting,
+        Step::Bisected,
+        Step::Landing,
+        Step::Fenced,
         Step::Committing,
         Step::Committed,
+        Step::Auditing,
+        Step::Counted,
         Step::Audited,
+        Step::Trimmed,
+        Step::GivingUp,
     ];
 
-    const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
+            Step::Taken => "taken",
+            Step::Recovering => "recovering",
             Step::Read => "read",
+            Step::Drafted => "drafted",
             Step::Prepared => "prepared",
+            Step::Posting => "posting",
+            Step::Posted => "posted",
             Step::Written => "written",
+            Step::Resolving => "resolving",
+            Step::Deleting => "deleting",
+            Step::Deleted => "deleted",
+            Step::Bisecting => "bisecting",
+            Step::Bisected => "bisected",
+            Step::Landing => "landing",
+            Step::Fenced => "fenced",
             Step::Committing => "committing",
             Step::Committed => "committed",
+            Step::Auditing => "auditing",
+            Step::Counted => "counted",
             Step::Audited => "audited",
-        }
-    }
-}
-
-impl FromStr for Step {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Step::ALL.into_iter().find(|step| step.name() == text);
-        found.ok_or_else(|| {
-            let names: Vec<_> = Step::ALL.iter().map(|step| step.name()).collect();
-            format!("is none of {}", names.join(", "))
-        })
-    }
-}
-
-/// What happens at the steps.
-#[derive(Clone, Debug, Default)]
-pub enum Probe {
-    /// Nothing.
-    #[default]
-    Off,
-    /// The process ends at once, as if killed.
-    Abort(Step),
-    /// Whoever comes there says so and waits to be let on.
-    Pause(Arc<Pause>),
-}
-
-/// A step at which everybody waits.
-#[derive(Debug)]
-pub struct Pause {
-    step: Step,
-    reached: Notify,
-    go_on: Notify,
-}
-
-impl Pause {
-    /// At that step.
-    #[must_use]
-    pub fn at(step: Step) -> Arc<Self> {
-        Arc::new(Pause {
-            step,
-            reached: Notify::new(),
-            go_on: Notify::new(),
-        })
-    }
-
-    /// Returns when somebody waits at the step.
-    pub async fn reached(&self) {
-        self.reached.notified().await;
-    }
-
-    /// Lets the one who waits go on.
-    pub fn go_on(&self) {
-        self.go_on.notify_one();
-    }
-}
-
-impl Probe {
-    /// Called on the way through a step.
-    pub async fn at(&self, here: Step) {
-        match self {
-            Probe::Off => {}
-            Probe::Abort(step) if *step == here => std::process::abort(),
-            Probe::Pause(pause) if pause.step == here => {
-                pause.reached.notify_one();
-                pause.go_on.notified().await;
-            }
-            Probe::Abort(_) | Probe::Pause(_) => {}
+            Step::Trimmed => "trimmed",
+            Step::GivingUp => "giving_up",
         }
     }
 }

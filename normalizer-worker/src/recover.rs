@@ -6,6 +6,7 @@ use crate::error::WorkerError;
 use crate::ledger::{self, Batch};
 use crate::metrics;
 use crate::poison::{self, Parked};
+use crate::probe::Step;
 use crate::reader::Reader;
 use crate::resolve::Target;
 use crate::shard::Shard;
@@ -38,6 +39,7 @@ pub async fn all(shard: &Shard, stop: &CancellationToken) -> Result<(), WorkerEr
 
 async fn one(shard: &Shard, mut batch: Batch) -> Result<(), WorkerError> {
     shard.lease.check()?;
+    shard.lease.probe.at(Step::Recovering);
     let _memory = shard.plant.budget.hold(BATCH_BYTES_MAX).await;
     let Some(entries) = entries_of(shard, &batch).await? else {
         return give_up(shard, &batch).await;
@@ -63,6 +65,7 @@ pub(crate) async fn entries_of(
 
 /// A batch that cannot be made again must not stop those behind it.
 pub(crate) async fn give_up(shard: &Shard, batch: &Batch) -> Result<(), WorkerError> {
+    shard.lease.probe.at(Step::GivingUp);
     metrics::ALARMS.add(&["entries_changed"], 1);
     let error = WorkerError::EntriesChanged {
         shard: shard.id(),
@@ -153,11 +156,13 @@ async fn find_refused(
         return Ok(Vec::new());
     };
     let (store, lease) = (&shard.plant.store, &*shard.lease);
+    lease.probe.at(Step::Bisecting);
     let found = poison::refused_entries((store, lease), batch, target).await;
     if let Err(WorkerError::RefusesAll(_)) = &found {
         metrics::ALARMS.add(&["refuses_all"], 1);
     }
     let deletion = store.delete(table, batch.received_day, batch.ledger_id(shard.id()));
     lease.within(deletion).await??;
+    lease.probe.at(Step::Bisected);
     found
 }

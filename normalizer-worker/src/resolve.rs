@@ -8,6 +8,7 @@ use crate::error::WorkerError;
 use crate::lease::Lease;
 use crate::ledger::Batch;
 use crate::metrics;
+use crate::probe::Step;
 use crate::store::{Counts, InsertName, Rows, Store};
 use crate::work::Table;
 use crate::write::{self, Outcome};
@@ -80,6 +81,7 @@ impl Target<'_> {
         let expected = self.rows.as_ref().map_or(0, |rows| rows.rows);
         let (mut token, mut claimed) = (self.token(), false);
         for round in 0..ROUNDS_MAX {
+            self.lease.probe.at(Step::Resolving);
             self.wait_until_nothing_runs().await?;
             let Some(counts) = self.count().await? else {
                 return Ok(());
@@ -139,12 +141,15 @@ impl Target<'_> {
 
     async fn delete(&self, alarm: &'static str, counts: &Counts) -> Result<(), WorkerError> {
         self.lease.check()?;
+        self.lease.probe.at(Step::Deleting);
         let shard = self.lease.fence.shard;
         metrics::ALARMS.add(&[alarm], 1);
         tracing::warn!(%shard, seq = self.batch.seq, ?counts, alarm, "deleting rows to write them anew");
         let id = self.batch.ledger_id(shard);
         let deletion = self.store.delete(self.table, self.batch.received_day, id);
-        self.lease.within(deletion).await?
+        self.lease.within(deletion).await??;
+        self.lease.probe.at(Step::Deleted);
+        Ok(())
     }
 }
 

@@ -62,7 +62,8 @@ pub async fn run(
         &config.name,
         &config.signals,
         (count, config.lease),
-    );
+    )
+    .with_probe(&config.probe);
     let held = Arc::new(Mutex::new(Vec::new()));
     let mut owner = Owner {
         plant: Arc::clone(&plant),
@@ -123,7 +124,6 @@ async fn build(parts: &Parts) -> Result<(Arc<Plant>, i16), WorkerError> {
             pool: parts.pool.clone(),
             series: SeriesCache::default(),
             series_max: config.series_max,
-            probe: config.probe.clone(),
         },
         store: parts.store.clone(),
         controls,

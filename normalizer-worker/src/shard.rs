@@ -185,7 +185,7 @@ impl Shard {
     async fn take_off(&self, position: &mut Position, cut: Cut) -> Result<Flight, WorkerError> {
         let plant = &self.plant;
         let Cut { range, held, since } = cut;
-        plant.desk.probe.at(Step::Read).await;
+        self.lease.probe.at(Step::Read);
         let seq = u64::try_from(position.next_seq).unwrap_or(0);
         let order = Order {
             shard: self.id(),
@@ -243,6 +243,7 @@ impl Shard {
 
     async fn prepare(&self, position: &mut Position, batch: &Batch) -> Result<(), WorkerError> {
         self.lease.check()?;
+        self.lease.probe.at(Step::Drafted);
         let started = Instant::now();
         let client = self.plant.desk.pool.get().await?;
         ledger::prepare(&client, self.lease.fence, *position, batch).await?;
@@ -252,7 +253,7 @@ impl Shard {
         };
         self.moved(batch.last);
         self.observe("prepare", started);
-        self.plant.desk.probe.at(Step::Prepared).await;
+        self.lease.probe.at(Step::Prepared);
         Ok(())
     }
 
@@ -297,7 +298,7 @@ impl Shard {
     }
 
     async fn land(&self, batch: &Batch, draft: &Draft) -> Result<(), WorkerError> {
-        self.plant.desk.probe.at(Step::Written).await;
+        self.lease.probe.at(Step::Written);
         self.commit(batch, draft).await
     }
 
@@ -314,7 +315,7 @@ impl Shard {
         let usage = self.plant.desk.commit(&self.lease, &work).await?;
         self.observe("commit", started);
         self.count(batch, draft, &usage);
-        self.plant.desk.probe.at(Step::Committed).await;
+        self.lease.probe.at(Step::Committed);
         Ok(())
     }
 

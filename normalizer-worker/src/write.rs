@@ -4,6 +4,7 @@ use crate::backoff::Backoff;
 use crate::error::WorkerError;
 use crate::lease::Lease;
 use crate::metrics;
+use crate::probe::Step;
 use crate::resolve::pause;
 use crate::store::{InsertName, Rows, Store};
 use millrace_runtime::clickhouse::InsertError;
@@ -43,10 +44,13 @@ pub async fn post(
     let mut backoff = Backoff::default();
     loop {
         lease.check()?;
-        let Ok(answer) = lease.within(store.insert(rows.clone(), name)).await else {
+        let insert = store.insert(rows.clone(), name);
+        let insert = lease.probe.during(Step::Posting, insert);
+        let Ok(answer) = lease.within(insert).await else {
             metrics::WRITES.add(&[table, "lease"], 1);
             return Err(WorkerError::LeaseEnds(lease.fence.shard));
         };
+        lease.probe.at(Step::Posted);
         match answer {
             Ok(written) if written == rows.rows => {
                 metrics::WRITES.add(&[table, "written"], 1);

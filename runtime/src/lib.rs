@@ -7,6 +7,7 @@
 //! selftel   the service's own logs, spans and metrics, through the pipeline itself
 //! clock     the time, read once at the edge and passed in
 //! metric    metrics, each declared once with its labels
+//! probe     fail points: places at which a test can end the process
 //! shutdown  SIGTERM and SIGINT as one token
 //! admin     the port for /metrics, /healthz and /readyz
 //! pg, redis, clickhouse   clients with sane time-outs that never retry what is not idempotent
@@ -16,6 +17,7 @@
 
 pub mod clock;
 pub mod metric;
+pub mod probe;
 pub mod shutdown;
 pub mod selftel;
 pub mod boot;

@@ -364,7 +364,7 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_FAIL_POINT",
         Some(""),
         Reader::Tools,
-        "Development only: the step (`read`, `prepared`, `written`, `committing`, `committed`, `audited`) at which the worker kills itself.",
+        "Development builds only: the fail point at which a gateway or worker ends itself, as `name` or `name:N` for its N-th passing.",
     ),
     setting(
         "MILLRACE_SAMPLES_DIR",

@@ -23,7 +23,7 @@ use crate::error::WorkerError;
 use crate::lease::Lease;
 use crate::ledger::{self, Batch, Fence, SAMPLES_TARGET, Targets};
 use crate::poison::Parked;
-use crate::probe::{Probe, Step};
+use crate::probe::Step;
 use crate::work::{Output, RawEntry};
 use deadpool_postgres::{Pool, Transaction};
 use millrace_shared::ids::{LedgerId, OrgId};
@@ -79,8 +79,6 @@ pub struct Desk {
     pub series: SeriesCache,
     /// Series an organisation may have.
     pub series_max: u64,
-    /// Where a test may stop it.
-    pub probe: Probe,
 }
 
 impl Desk {
@@ -91,6 +89,7 @@ impl Desk {
     /// committed or not, and the ledger tells.
     pub async fn commit(&self, lease: &Lease, work: &Work<'_>) -> Result<Usage, WorkerError> {
         lease.check()?;
+        lease.probe.at(Step::Landing);
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
         tx.batch_execute(&format!(
@@ -98,8 +97,8 @@ impl Desk {
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}"
         ))
         .await?;
-        let (stored, books) = self.fill(&tx, work).await?;
-        self.probe.at(Step::Committing).await;
+        let (stored, books) = self.fill(&tx, lease, work).await?;
+        lease.probe.at(Step::Committing);
         tx.commit().await?;
         self.series.learn(&stored);
         Ok(books
@@ -110,6 +109,7 @@ impl Desk {
     async fn fill(
         &self,
         tx: &Transaction<'_>,
+        lease: &Lease,
         work: &Work<'_>,
     ) -> Result<(series::Stored, BTreeMap<OrgId, Usage>), WorkerError> {
         let (output, id, place) = (work.output, work.ledger_id(), work.batch.seq);
@@ -119,6 +119,7 @@ impl Desk {
             targets.insert(SAMPLES_TARGET.to_owned(), planned);
         }
         ledger::commit(tx, work.fence, place, &targets).await?;
+        lease.probe.at(Step::Fenced);
         let stored = series::store(tx, &self.series, self.series_max, (output, id)).await?;
         if !stored.refused.is_empty() {
             targets.insert(

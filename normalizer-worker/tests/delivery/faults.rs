@@ -1,36 +1,96 @@
 //! What must hold when something breaks: a worker at any step, a lease, an entry, the rows.
 
 use crate::stage::{Stage, shard};
+use millrace_runtime::probe::Place as _;
 use millrace_shared::Signal;
 use millrace_shared::ids::LedgerId;
 use normalizer_worker::error::WorkerError;
 use normalizer_worker::ledger::{self, Fence, Targets};
+use normalizer_worker::probe::Step;
 use serde_json::json;
 use std::time::Duration;
 
-const STEPS: [&str; 6] = [
-    "read",
-    "prepared",
-    "written",
-    "committing",
-    "committed",
-    "audited",
-];
+/// What must have happened for a worker to come by a fail point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    /// Nothing: every batch comes by.
+    Plain,
+    /// A batch was left prepared.
+    Left,
+    /// A batch was left prepared, and its rows are not as they should be.
+    Damaged,
+    /// ClickHouse refuses a part of the batch.
+    Refused,
+    /// Entries of a prepared batch are gone from the stream.
+    Lost,
+}
+
+const fn scene(step: Step) -> Scene {
+    match step {
+        Step::Taken
+        | Step::Read
+        | Step::Drafted
+        | Step::Prepared
+        | Step::Posting
+        | Step::Posted
+        | Step::Written
+        | Step::Landing
+        | Step::Fenced
+        | Step::Committing
+        | Step::Committed
+        | Step::Auditing
+        | Step::Counted
+        | Step::Audited
+        | Step::Trimmed => Scene::Plain,
+        Step::Recovering | Step::Resolving => Scene::Left,
+        Step::Deleting | Step::Deleted => Scene::Damaged,
+        Step::Bisecting | Step::Bisected => Scene::Refused,
+        Step::GivingUp => Scene::Lost,
+    }
+}
+
+fn steps_of(wanted: Scene) -> impl Iterator<Item = Step> {
+    Step::ALL
+        .iter()
+        .copied()
+        .filter(move |step| scene(*step) == wanted)
+}
+
+/// A worker that must die at the fail point.
+fn dies_at(stage: &Stage, step: Step) {
+    let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", step.name())]);
+    assert!(!doomed.ended(), "the worker outlived {}", step.name());
+}
+
+/// The number of the batch that is prepared and not committed.
+fn left_behind(stage: &Stage) -> u64 {
+    let seq = "SELECT seq FROM batch WHERE signal = 'logs' AND shard = 0 AND state = 'PREPARED'";
+    u64::try_from(stage.number(seq)).unwrap()
+}
 
 #[test]
 fn a_worker_killed_at_any_step_loses_and_doubles_nothing() {
     let stage = Stage::new();
     let logs = shard(Signal::Logs, 0);
     let mut sent = 0;
-    for step in STEPS {
+    let scenes = [Scene::Plain, Scene::Left, Scene::Damaged];
+    for step in scenes.into_iter().flat_map(steps_of) {
         stage.append_logs(logs, sent, 7);
         sent += 70;
-        let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", step)]);
-        assert!(!doomed.ended(), "the worker outlived {step}");
+        if scene(step) != Scene::Plain {
+            dies_at(&stage, Step::Posted);
+        }
+        if scene(step) == Scene::Damaged {
+            let id = LedgerId::new(0, left_behind(&stage)).0;
+            stage.ask(&format!(
+                "INSERT INTO millrace.logs SELECT * FROM millrace.logs WHERE BatchId = {id}"
+            ));
+        }
+        dies_at(&stage, step);
+        let (name, all) = (step.name(), u64::from(sent));
         let heir = stage.worker(&[]);
-        let all = u64::from(sent);
-        stage.until(step, &(all, all), || stage.rows("logs"));
-        stage.until(step, &[i64::from(sent), i64::from(sent), 0, 0], || {
+        stage.until(name, &(all, all), || stage.rows("logs"));
+        stage.until(name, &[i64::from(sent), i64::from(sent), 0, 0], || {
             stage.books()
         });
         stage.until("an empty stream", &0, || stage.length(logs));
@@ -41,6 +101,26 @@ fn a_worker_killed_at_any_step_loses_and_doubles_nothing() {
         stage.org
     );
     assert_eq!(stage.counts(&sql), [u64::from(sent), u64::from(sent) - 1]);
+}
+
+#[test]
+fn a_worker_killed_while_it_looks_for_poison_parks_it_once() {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 1);
+    stage.ask("ALTER TABLE millrace.logs ADD CONSTRAINT no_poison CHECK Body != 'POISON'");
+    for (round, step) in (1..).zip(steps_of(Scene::Refused)) {
+        let poison = json!({"logs": [{"service": "s", "message": "POISON"}]});
+        stage.append_logs(logs, 0, 3);
+        stage.append(logs, &poison, 1);
+        dies_at(&stage, step);
+        let heir = stage.worker(&[]);
+        let books = [31 * round, 30 * round, 0, round];
+        stage.until(step.name(), &books, || stage.books());
+        let rows = 30 * u64::try_from(round).unwrap();
+        assert_eq!(stage.rows("logs"), (rows, rows), "{}", step.name());
+        heir.stop();
+    }
+    stage.ask("ALTER TABLE millrace.logs DROP CONSTRAINT no_poison");
 }
 
 #[test]

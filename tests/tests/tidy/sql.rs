@@ -21,7 +21,6 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/ledger.rs",
     "normalizer-worker/src/commit/",
     "normalizer-worker/src/audit.rs",
-    "normalizer-worker/src/probe.rs",
     "normalizer-worker/src/store.rs",
     "normalizer-worker/src/control_loader.rs",
     "normalizer-worker/src/indicator_files.rs",
