@@ -35,6 +35,8 @@ pub struct Config {
     pub full: Full,
     /// Bytes of all batches together.
     pub memory: usize,
+    /// Time after which the outcome of an insert counts as unknown.
+    pub insert_timeout: Duration,
     /// From a commit to its audit.
     pub audit_delay: Duration,
     /// Series an organisation may have.
@@ -69,6 +71,7 @@ impl Config {
             lease: settings.seconds("MILLRACE_LEASE_S", 3..=300)?,
             full: Full::new(rows, age),
             memory: size("MILLRACE_WORKER_BATCH_MEMORY", MEMORY_MIN..=MEMORY_MAX)?,
+            insert_timeout: settings.seconds("MILLRACE_INSERT_TIMEOUT_S", 1..=3600)?,
             audit_delay: settings.seconds("MILLRACE_AUDIT_DELAY_S", 0..=86_400)?,
             series_max: settings.within("MILLRACE_SERIES_MAX", 1..=u64::MAX)?,
             indicators_dir: directory(settings)?,

@@ -86,7 +86,10 @@ pub fn serve(boot: Boot) -> anyhow::Result<()> {
     metric::describe_all(metrics::ALL);
     let parts = Parts {
         pool: pg::pool(&config.postgres_url, boot.service, POOL_SIZE)?,
-        store: Store::ClickHouse(Clickhouse::new(&config.clickhouse_url)?),
+        store: Store::ClickHouse {
+            clickhouse: Clickhouse::new(&config.clickhouse_url)?,
+            insert_timeout: config.insert_timeout,
+        },
         config,
         threads,
     };

@@ -87,7 +87,7 @@ impl Target<'_> {
                 return Ok(());
             };
             let found = Found::judge(&counts, expected);
-            metrics::RESOLVES.add(&[self.table.as_str(), found.label()], 1);
+            self.tell(found);
             match found {
                 Found::All => return Ok(()),
                 Found::None => {}
@@ -115,6 +115,13 @@ impl Target<'_> {
         Err(WorkerError::Store(
             "rows are in doubt after several rounds".to_owned(),
         ))
+    }
+
+    fn tell(&self, found: Found) {
+        let (table, found) = (self.table.as_str(), found.label());
+        metrics::RESOLVES.add(&[table, found], 1);
+        let (shard, seq) = (self.lease.fence.shard, self.batch.seq);
+        tracing::info!(%shard, seq, table, found, "judged the rows of a batch in doubt");
     }
 
     fn token(&self) -> String {

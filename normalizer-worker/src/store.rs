@@ -13,8 +13,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use time::Date;
 
-/// Time after which the outcome of an insert counts as unknown: a batch takes tenths of a second.
-const INSERT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for a count: it reads one column of one partition.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a deletion, which rewrites parts.
@@ -51,7 +49,12 @@ pub type Counts = Vec<(u8, u64)>;
 #[derive(Clone, Debug)]
 pub enum Store {
     /// To ClickHouse.
-    ClickHouse(Clickhouse),
+    ClickHouse {
+        /// The client.
+        clickhouse: Clickhouse,
+        /// Time after which the outcome of an insert counts as unknown.
+        insert_timeout: Duration,
+    },
     /// Nowhere; every count is as expected.
     Null,
 }
@@ -62,7 +65,11 @@ impl Store {
     /// # Errors
     /// [`InsertError`], which says whether anything may have been written.
     pub async fn insert(&self, rows: Rows, name: &InsertName) -> Result<u64, InsertError> {
-        let Store::ClickHouse(clickhouse) = self else {
+        let Store::ClickHouse {
+            clickhouse,
+            insert_timeout,
+        } = self
+        else {
             return Ok(rows.rows);
         };
         let sql = format!(
@@ -74,7 +81,7 @@ impl Store {
             query_id: &name.query_id,
             deduplication_token: &name.token,
             settings: &[],
-            timeout: INSERT_TIMEOUT,
+            timeout: *insert_timeout,
         };
         clickhouse.insert(&insert, rows.body).await
     }
@@ -90,7 +97,7 @@ impl Store {
         days: (Date, Date),
         batches: &[LedgerId],
     ) -> Result<Option<HashMap<LedgerId, Counts>>, WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else {
+        let Store::ClickHouse { clickhouse, .. } = self else {
             return Ok(None);
         };
         let mut ids = String::from("[");
@@ -122,7 +129,7 @@ impl Store {
     /// # Errors
     /// When ClickHouse does not answer.
     pub async fn running(&self, token: &str) -> Result<u64, WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else {
+        let Store::ClickHouse { clickhouse, .. } = self else {
             return Ok(0);
         };
         let sql = "SELECT count() FROM system.processes \
@@ -143,7 +150,7 @@ impl Store {
         day: Date,
         batch: LedgerId,
     ) -> Result<(), WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else {
+        let Store::ClickHouse { clickhouse, .. } = self else {
             return Ok(());
         };
         let sql = format!(
@@ -161,7 +168,7 @@ impl Store {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), WorkerError> {
         match self {
-            Store::ClickHouse(clickhouse) => {
+            Store::ClickHouse { clickhouse, .. } => {
                 clickhouse.ping().await.map_err(|error| failed(&error))
             }
             Store::Null => Ok(()),

@@ -277,6 +277,12 @@ pub const SETTINGS: &[Setting] = &[
         "Bytes that all batches in work may take together, inflated and as rows.",
     ),
     setting(
+        "MILLRACE_INSERT_TIMEOUT_S",
+        Some("60"),
+        Reader::Worker,
+        "Seconds after which the outcome of an insert into ClickHouse counts as unknown and is looked up.",
+    ),
+    setting(
         "MILLRACE_AUDIT_DELAY_S",
         Some("30"),
         Reader::Worker,
