@@ -10,6 +10,10 @@ for file in "$1"/*.pid; do
     now=$(sed 's/^.*) //' "/proc/$pid/stat" | cut -d ' ' -f 20)
     [ "$now" = "$started" ] && kill -KILL "$pid"
 done
+# A test may have put an engine's directory on a disk of its own.
+for place in "$1"/*; do
+    mountpoint -q "$place" && umount -l "$place"
+done
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     rm -rf "$1" 2>/dev/null && break
     sleep 0.2

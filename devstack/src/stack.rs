@@ -193,6 +193,11 @@ impl Stack {
             .to_vec()
     }
 
+    /// The directory of its data, with one directory for each engine.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The directory of its logs.
     pub fn logs(&self) -> &Path {
         &self.logs
