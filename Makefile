@@ -4,7 +4,7 @@ CARGO ?= cargo
 DEVSTACK = $(CARGO) run -q -p millrace-devstack --
 BENCHES = $(sort $(basename $(notdir $(wildcard benches/src/bin/*.rs))))
 
-.PHONY: help run stop test docs fmt lint bench ci
+.PHONY: help run stop test chaos docs fmt lint bench ci
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -18,6 +18,10 @@ stop: ## Stop what `make run` started; the data stays
 test: ## All tests, on engines of their own that are thrown away afterwards
 	$(CARGO) build -q --workspace --bins
 	$(DEVSTACK) exec -- $(CARGO) test --workspace --no-fail-fast
+
+chaos: ## The fault laboratory; SEED, DURATION, FAULTS, KILLS, RATE, ROUND (docs/reliability.md)
+	$(CARGO) build -q $(PROFILE) --workspace --bins
+	$(CARGO) run -q $(PROFILE) -p millrace-tests --bin chaos
 
 docs: ## Write the generated documents anew
 	$(CARGO) run -q -p millrace-tests --bin docs

@@ -16,7 +16,7 @@ impl Engines {
     /// When they do not come up.
     #[must_use]
     pub fn of_environment() -> Engines {
-        Engines::start(Options {
+        Engines::of(Options {
             name: "tests".to_owned(),
             ..Options::default()
         })
@@ -28,14 +28,19 @@ impl Engines {
     /// When it does not come up.
     #[must_use]
     pub fn own(name: &str) -> Engines {
-        Engines::start(Options {
+        Engines::of(Options {
             name: name.to_owned(),
             environment: false,
             ..Options::default()
         })
     }
 
-    fn start(options: Options) -> Engines {
+    /// As the options say.
+    ///
+    /// # Panics
+    /// When they do not come up.
+    #[must_use]
+    pub fn of(options: Options) -> Engines {
         let stack = Stack::start(&options).unwrap_or_else(|error| panic!("engines: {error}"));
         Engines { stack }
     }

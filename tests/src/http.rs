@@ -71,8 +71,17 @@ impl Http {
     /// When there can be none.
     #[must_use]
     pub fn new() -> Http {
+        Http::patient(PATIENCE)
+    }
+
+    /// The same, giving up on an answer after this time.
+    ///
+    /// # Panics
+    /// When there can be none.
+    #[must_use]
+    pub fn patient(patience: Duration) -> Http {
         let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
+            .timeout(patience)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none());
         Http {

@@ -32,7 +32,9 @@ impl Part {
         }
     }
 
-    const fn settings(self) -> (Option<&'static str>, &'static str) {
+    /// The settings that say where it listens: for the public, if at all, and for the operator.
+    #[must_use]
+    pub const fn listeners(self) -> (Option<&'static str>, &'static str) {
         match self {
             Part::Gateway => (
                 Some("MILLRACE_GATEWAY_LISTEN"),
@@ -156,7 +158,7 @@ impl Installation {
     /// When it cannot be started.
     #[must_use]
     pub fn launch(&self, part: Part, with: &[(&'static str, String)]) -> Running {
-        let (public, admin) = part.settings();
+        let (public, admin) = part.listeners();
         let mut settings = self.settings.clone();
         let admin_address = free_address();
         settings.push((admin, admin_address.clone()));

@@ -8,6 +8,7 @@
 //! org           an organisation of a test's own, with its key and tokens
 //! http          requests as an agent or an analyst sends them
 //! stores        what the stores themselves say
+//! chaos         the fault laboratory
 //! docs          the generated documents
 //! ```
 //!
@@ -29,6 +30,7 @@ pub mod installation;
 pub mod org;
 pub mod http;
 pub mod stores;
+pub mod chaos;
 pub mod docs;
 
 pub use http::{Answer, Http};

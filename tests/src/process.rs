@@ -156,26 +156,39 @@ impl Service {
     /// # Panics
     /// When it does not end within the time.
     pub fn terminate(&mut self, patience: Duration) -> ExitStatus {
-        let asked = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(
-            asked.is_ok_and(|status| status.success()),
-            "{} cannot be asked to end",
-            self.name
-        );
+        let status = self.ask_to_end(patience);
+        status.unwrap_or_else(|| panic!("{} does not end within {patience:?}", self.name))
+    }
+
+    /// The same; nothing when it does not end within the time.
+    pub fn ask_to_end(&mut self, patience: Duration) -> Option<ExitStatus> {
+        self.signal("TERM");
         let end = Instant::now() + patience;
         loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            let status = self.ended();
+            if status.is_some() || Instant::now() >= end {
                 return status;
             }
-            assert!(
-                Instant::now() < end,
-                "{} does not end within {patience:?}",
-                self.name
-            );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Sends a signal by its name (`TERM`, `STOP`, `CONT`); one that has ended hears nothing.
+    ///
+    /// # Panics
+    /// When no signal can be sent at all.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .stderr(Stdio::null())
+            .status();
+        assert!(sent.is_ok(), "{} cannot be sent a signal", self.name);
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Where its log is.
