@@ -21,6 +21,7 @@ pub mod observables;
 pub mod indicators;
 pub mod rules;
 pub mod windows;
+pub mod sigma;
 pub mod builtin;
 pub mod alert;
 

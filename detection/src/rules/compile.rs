@@ -4,9 +4,9 @@ use super::condition::{self, Test};
 use super::def::{DedupeDef, MissingGroup, RuleDef, Selection, WindowDef};
 use super::error::{Problem, RuleError};
 use super::hours::BusinessHours;
-use super::index::{Cover, Index, IndexBuilder};
+use super::index::{Cover, Index, IndexBuilder, Shares};
 use super::keys::{INDICATOR_SLOT, KeySlot};
-use super::path::{INDICATOR_PATH, Source, sources};
+use super::path::{EVERY, INDICATOR_PATH, Source, all_sources};
 use super::slots::FieldMap;
 use super::{DEDUPE_SECONDS_DEFAULT, RULES_MAX};
 use crate::windows::{WindowKind, WindowSpec};
@@ -59,6 +59,9 @@ pub(super) enum Node {
 
 /// The slot of conditions that are not about a field.
 pub(super) const NO_SLOT: u32 = u32::MAX;
+/// The slot of conditions that are about every field of the event (`u32::MAX - 1` is that of the
+/// indicator among keys).
+pub(super) const EVERY_SLOT: u32 = u32::MAX - 2;
 
 /// What one signal's events need.
 #[derive(Debug, Default)]
@@ -186,14 +189,21 @@ impl Compiler {
             Selection::Any(any) => Node::Any(list(any, "any")?),
             Selection::None(none) => Node::None(list(none, "none")?),
             Selection::Condition(written) => {
-                let test = condition::compile(written)
+                let mut test = condition::compile(written)
                     .map_err(|(member, what)| Problem::new(&format!("{path}.{member}"), what))?;
+                if let Test::Field(other) = &mut test {
+                    other.slot = self.slot(&other.path);
+                }
                 let slot = match test {
                     Test::AfterHours(_) | Test::Ioc(_) => NO_SLOT,
                     Test::Equal { .. }
                     | Test::Text { .. }
-                    | Test::Regex(_)
+                    | Test::Like(_)
+                    | Test::Regex(..)
                     | Test::Exists(_)
+                    | Test::Present(_)
+                    | Test::Field(_)
+                    | Test::Moment(..)
                     | Test::Number(..)
                     | Test::Rank(..)
                     | Test::Cidr(_) => self.slot(&written.field),
@@ -204,13 +214,19 @@ impl Compiler {
     }
 
     fn slot(&mut self, path: &str) -> u32 {
+        if path == EVERY {
+            return EVERY_SLOT;
+        }
         if let Some(slot) = self.paths.get(path) {
             return *slot;
         }
         let slot = u32::try_from(self.paths.len()).unwrap_or(NO_SLOT);
         self.paths.insert(path.to_owned(), slot);
-        self.common
-            .push(sources(path).iter().any(|(_, source)| is_common(source)));
+        self.common.push(
+            all_sources(path)
+                .iter()
+                .any(|(_, source)| is_common(source)),
+        );
         slot
     }
 
@@ -221,7 +237,7 @@ impl Compiler {
                 is_address: false,
             };
         }
-        let is_address = sources(path)
+        let is_address = all_sources(path)
             .iter()
             .any(|(_, source)| *source == Source::Core(Role::Ip));
         KeySlot {
@@ -252,12 +268,18 @@ impl Compiler {
         let mut index = IndexBuilder::default();
         let mut used = vec![false; paths.len()];
         let mut any = false;
-        for (number, rule) in (0..).zip(&self.rules) {
-            if !rule.def.scope.contains(&signal) {
-                continue;
-            }
+        let of_signal = || {
+            let numbered = (0..).zip(&self.rules);
+            numbered.filter(|(_, rule)| rule.def.scope.contains(&signal))
+        };
+        let mut shares = Shares::default();
+        for (_, rule) in of_signal() {
+            rule.selection
+                .each_condition(&mut |slot, test| shares.add(test, slot));
+        }
+        for (number, rule) in of_signal() {
             any = true;
-            index.add(number, self.cover(&rule.selection));
+            index.add(number, self.cover(&rule.selection, &shares));
             rule.each_slot(&mut |slot| {
                 if let (Some(used), Some(path)) =
                     (used.get_mut(slot as usize), paths.get(slot as usize))
@@ -273,14 +295,14 @@ impl Compiler {
         })
     }
 
-    fn cover(&self, node: &Node) -> Option<Cover> {
+    fn cover(&self, node: &Node, shares: &Shares) -> Option<Cover> {
         match node {
-            Node::All(all) => Cover::all(all.iter().map(|node| self.cover(node))),
-            Node::Any(any) => Cover::any(any.iter().map(|node| self.cover(node))),
+            Node::All(all) => Cover::all(all.iter().map(|node| self.cover(node, shares))),
+            Node::Any(any) => Cover::any(any.iter().map(|node| self.cover(node, shares))),
             Node::None(_) => None,
             Node::Condition { slot, test } => {
                 let common = self.common.get(*slot as usize).copied().unwrap_or(false);
-                Cover::of(test, *slot, common)
+                Cover::of(test, *slot, common, shares)
             }
         }
     }
@@ -319,11 +341,20 @@ impl Rule {
 
 impl Node {
     fn each_slot(&self, visit: &mut impl FnMut(u32)) {
+        self.each_condition(&mut |slot, test| {
+            visit(slot);
+            if let Test::Field(other) = test {
+                visit(other.slot);
+            }
+        });
+    }
+
+    fn each_condition(&self, visit: &mut impl FnMut(u32, &Test)) {
         match self {
             Node::All(list) | Node::Any(list) | Node::None(list) => {
-                list.iter().for_each(|node| node.each_slot(visit));
+                list.iter().for_each(|node| node.each_condition(visit));
             }
-            Node::Condition { slot, .. } => visit(*slot),
+            Node::Condition { slot, test } => visit(*slot, test),
         }
     }
 }

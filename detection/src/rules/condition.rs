@@ -1,9 +1,17 @@
 //! One condition, checked and compiled, and the question it asks of a value.
 
+use super::compare::{self, Relation};
 use super::def::{Condition, Operator};
-use super::literal::{Literal, contains_folded, ends_folded, folded, starts_folded};
+use super::literal::{
+    Literal, contains_folded, ends_folded, folded, hash_value, is_caseless, starts_folded,
+};
+use super::moment::Part;
+use super::required::required;
+use super::wildcard::Wildcard;
 use super::{REGEX_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, VALUE_BYTES_MAX, VALUES_MAX, path};
-use hashbrown::HashSet;
+use aho_corasick::AhoCorasick;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use ipnet::IpNet;
 use memchr::memmem::Finder;
 use millrace_shared::Value;
@@ -33,7 +41,7 @@ pub(super) enum Order {
 }
 
 impl Order {
-    fn holds<T: PartialOrd>(self, value: &T, bound: &T) -> bool {
+    pub(super) fn holds<T: PartialOrd>(self, value: &T, bound: &T) -> bool {
         match self {
             Order::Gt => value > bound,
             Order::Gte => value >= bound,
@@ -46,10 +54,10 @@ impl Order {
 /// A compiled condition without its field.
 #[derive(Clone, Debug)]
 pub(super) enum Test {
-    /// One of the literals (the set holds their texts, where they are many).
+    /// One of the literals.
     Equal {
         literals: Vec<Literal>,
-        set: HashSet<Box<str>>,
+        set: Set,
         any_case: bool,
         negated: bool,
     },
@@ -58,11 +66,21 @@ pub(super) enum Test {
         place: Place,
         needles: Vec<Needle>,
         any_case: bool,
+        /// All of them at once, where they are many.
+        at_once: Option<AhoCorasick>,
     },
-    /// The expression.
-    Regex(Regex),
-    /// Presence or absence.
+    /// One of the patterns.
+    Like(Vec<Wildcard>),
+    /// The expression, and texts of which one stands in whatever it matches.
+    Regex(Regex, Option<Vec<String>>),
+    /// Presence or absence of a value.
     Exists(bool),
+    /// Presence or absence of the field, be it null.
+    Present(bool),
+    /// The value of another field of the event.
+    Field(OtherField),
+    /// A part of a date.
+    Moment(Part, Span),
     /// Order of numbers.
     Number(Order, f64),
     /// Order of words on the five-step scale; also of log levels.
@@ -74,6 +92,29 @@ pub(super) enum Test {
     /// Indicator score.
     Ioc(u8),
 }
+
+/// Another field, and how the value stands to its value.
+#[derive(Clone, Debug)]
+pub(super) struct OtherField {
+    pub(super) path: Box<str>,
+    /// Filled in by whoever knows the slots.
+    pub(super) slot: u32,
+    pub(super) relation: Relation,
+    pub(super) any_case: bool,
+    pub(super) negated: bool,
+}
+
+/// Numbers that a part of a date may be.
+#[derive(Clone, Debug)]
+pub(super) enum Span {
+    /// One of them.
+    In(Vec<i64>),
+    /// Between bounds.
+    Bounds(Vec<(Order, i64)>),
+}
+
+/// Literals by their hashes, where they are many.
+pub(super) type Set = HashMap<u64, Vec<u32>, FixedState>;
 
 /// A text that is looked for.
 #[derive(Clone, Debug)]
@@ -95,9 +136,12 @@ pub(super) fn compile(condition: &Condition) -> Result<Test, Wrong> {
     let Condition { field, op, value } = condition;
     let bad = |what: &str| Err(("value", what.to_owned()));
     if !field.is_empty() {
-        path::check(field).map_err(|what| ("field", what.to_owned()))?;
+        path::check_all(field).map_err(|what| ("field", what.to_owned()))?;
     }
     let any_case = op.any_case;
+    if let Some(other) = other_field(condition)? {
+        return Ok(Test::Field(other));
+    }
     match op.operator {
         Operator::Eq if !is_scalar(value) => bad("must be text, a number, true or false (see in)"),
         Operator::Neq if !is_scalar(value) => {
@@ -110,6 +154,13 @@ pub(super) fn compile(condition: &Condition) -> Result<Test, Wrong> {
         Operator::StartsWith => text(value, Place::Start, any_case),
         Operator::EndsWith => text(value, Place::End, any_case),
         Operator::Regex => regex(value, any_case),
+        Operator::Like => like(value, any_case),
+        Operator::Minute => moment(value, Part::Minute),
+        Operator::Hour => moment(value, Part::Hour),
+        Operator::Day => moment(value, Part::Day),
+        Operator::Week => moment(value, Part::Week),
+        Operator::Month => moment(value, Part::Month),
+        Operator::Year => moment(value, Part::Year),
         Operator::Gt => order(value, Order::Gt),
         Operator::Gte => order(value, Order::Gte),
         Operator::Lt => order(value, Order::Lt),
@@ -117,6 +168,10 @@ pub(super) fn compile(condition: &Condition) -> Result<Test, Wrong> {
         Operator::Cidr => cidr(value),
         Operator::Exists => match value.as_bool() {
             Some(there) => Ok(Test::Exists(there)),
+            None => bad("must be true or false"),
+        },
+        Operator::Present => match value.as_bool() {
+            Some(there) => Ok(Test::Present(there)),
             None => bad("must be true or false"),
         },
         Operator::AfterHours => match value.as_bool() {
@@ -172,9 +227,13 @@ fn equal(value: &Json, any_case: bool, negated: bool) -> Result<Test, Wrong> {
         };
         literals.push(Literal::new(value, any_case).ok_or_else(what)?);
     }
-    let mut set = HashSet::new();
+    let mut set = Set::default();
     if literals.len() > LIST_MAX {
-        set.extend(literals.iter().map(|literal| literal.text.clone()));
+        for (number, literal) in (0..).zip(&literals) {
+            for hash in literal.hashes(any_case) {
+                set.entry(hash).or_default().push(number);
+            }
+        }
     }
     Ok(Test::Equal {
         literals,
@@ -201,11 +260,120 @@ fn text(value: &Json, place: Place, any_case: bool) -> Result<Test, Wrong> {
             finder,
         });
     }
+    let at_once = at_once(&needles, place, any_case);
     Ok(Test::Text {
         place,
         needles,
         any_case,
+        at_once,
     })
+}
+
+/// An automaton of many texts, unless one of them has letters whose case it does not know.
+fn at_once(needles: &[Needle], place: Place, any_case: bool) -> Option<AhoCorasick> {
+    let is_fixed = |letter: char| letter.is_ascii() || is_caseless(letter);
+    let are_fixed = || {
+        needles
+            .iter()
+            .all(|needle| needle.text.chars().all(is_fixed))
+    };
+    if place != Place::Anywhere || needles.len() <= LIST_MAX || (any_case && !are_fixed()) {
+        return None;
+    }
+    AhoCorasick::builder()
+        .ascii_case_insensitive(any_case)
+        .build(needles.iter().map(|needle| needle.text.as_bytes()))
+        .ok()
+}
+
+/// The other field, where the value is the object that names one.
+fn other_field(condition: &Condition) -> Result<Option<OtherField>, Wrong> {
+    let Some(object) = condition.value.as_object() else {
+        return Ok(None);
+    };
+    let Some(other) = object.get("field") else {
+        return Ok(None);
+    };
+    let other = other.as_str().filter(|_| object.len() == 1);
+    let path = other.ok_or_else(|| ("value", "must be {\"field\": path} only".to_owned()))?;
+    path::check_all(path).map_err(|what| ("value", format!("names a field that {what}")))?;
+    let relation = match condition.op.operator {
+        Operator::Eq | Operator::Neq => Relation::Equal,
+        Operator::Contains => Relation::Text(Place::Anywhere),
+        Operator::StartsWith => Relation::Text(Place::Start),
+        Operator::EndsWith => Relation::Text(Place::End),
+        Operator::Gt => Relation::Number(Order::Gt),
+        Operator::Gte => Relation::Number(Order::Gte),
+        Operator::Lt => Relation::Number(Order::Lt),
+        Operator::Lte => Relation::Number(Order::Lte),
+        Operator::In
+        | Operator::NotIn
+        | Operator::Regex
+        | Operator::Like
+        | Operator::Exists
+        | Operator::Present
+        | Operator::Cidr
+        | Operator::Minute
+        | Operator::Hour
+        | Operator::Day
+        | Operator::Week
+        | Operator::Month
+        | Operator::Year
+        | Operator::AfterHours
+        | Operator::IocScoreGte => {
+            let what = "cannot be another field with this operator";
+            return Err(("value", what.to_owned()));
+        }
+    };
+    Ok(Some(OtherField {
+        path: path.into(),
+        slot: super::compile::NO_SLOT,
+        relation,
+        any_case: condition.op.any_case,
+        negated: condition.op.operator == Operator::Neq,
+    }))
+}
+
+fn like(value: &Json, any_case: bool) -> Result<Test, Wrong> {
+    let mut patterns = Vec::new();
+    for (at, value) in values(value)?.iter().enumerate() {
+        let Some(pattern) = value.as_str() else {
+            return Err(("value", format!("item {at} is not text")));
+        };
+        patterns.push(Wildcard::new(pattern, any_case));
+    }
+    Ok(Test::Like(patterns))
+}
+
+/// Numbers, or an object of bounds such as `{"gte": 9, "lt": 17}`.
+fn moment(value: &Json, part: Part) -> Result<Test, Wrong> {
+    let wrong = || {
+        (
+            "value",
+            "must be whole numbers, or bounds of one".to_owned(),
+        )
+    };
+    let Some(bounds) = value.as_object() else {
+        let numbers = values(value)?.iter().map(|value| {
+            let number = value.as_i64();
+            number.or_else(|| value.as_str()?.parse().ok())
+        });
+        let numbers: Option<Vec<i64>> = numbers.collect();
+        return Ok(Test::Moment(part, Span::In(numbers.ok_or_else(wrong)?)));
+    };
+    let bounds = bounds.iter().map(|(name, value)| {
+        let order = match name.as_str() {
+            "gt" => Order::Gt,
+            "gte" => Order::Gte,
+            "lt" => Order::Lt,
+            "lte" => Order::Lte,
+            _ => return None,
+        };
+        Some((order, value.as_i64()?))
+    });
+    let bounds: Option<Vec<_>> = bounds.collect();
+    let bounds = bounds.filter(|bounds| !bounds.is_empty());
+    Ok(Test::Moment(part, Span::Bounds(bounds.ok_or_else(wrong)?)))
 }
 
 fn regex(value: &Json, any_case: bool) -> Result<Test, Wrong> {
@@ -220,15 +388,18 @@ fn regex(value: &Json, any_case: bool) -> Result<Test, Wrong> {
         .size_limit(REGEX_COMPILED_BYTES_MAX)
         .dfa_size_limit(REGEX_COMPILED_BYTES_MAX)
         .build();
-    built.map(Test::Regex).map_err(|error| {
-        let too_big = matches!(error, regex::Error::CompiledTooBig(_));
-        let what = if too_big {
-            "is too large when compiled".to_owned()
-        } else {
-            error.to_string()
-        };
-        ("value", what)
-    })
+    let required = required(pattern, any_case);
+    built
+        .map(|regex| Test::Regex(regex, required))
+        .map_err(|error| {
+            let too_big = matches!(error, regex::Error::CompiledTooBig(_));
+            let what = if too_big {
+                "is too large when compiled".to_owned()
+            } else {
+                error.to_string()
+            };
+            ("value", what)
+        })
 }
 
 fn order(value: &Json, order: Order) -> Result<Test, Wrong> {
@@ -263,8 +434,8 @@ fn cidr(value: &Json) -> Result<Test, Wrong> {
 }
 
 impl Test {
-    /// Whether one value satisfies the condition. Negation and presence are the caller's: they are
-    /// of all the field's values.
+    /// Whether one value satisfies the condition. Negation, presence and other fields are the
+    /// caller's: they are of all the values.
     pub(super) fn holds(&self, value: &Value<'_>) -> bool {
         match self {
             Test::Equal {
@@ -277,25 +448,34 @@ impl Test {
                 place,
                 needles,
                 any_case,
+                at_once,
             } => {
                 let mut buffer = [0; 32];
-                written(value, &mut buffer).is_some_and(|text| {
-                    needles
+                written(value, &mut buffer).is_some_and(|text| match at_once {
+                    Some(automaton) => automaton.is_match(text),
+                    None => needles
                         .iter()
-                        .any(|needle| needle.is_at(*place, text, *any_case))
+                        .any(|needle| needle.is_at(*place, text, *any_case)),
                 })
             }
-            Test::Regex(regex) => {
+            Test::Regex(regex, _) => {
                 let mut buffer = [0; 32];
                 written(value, &mut buffer).is_some_and(|text| regex.is_match(text))
             }
-            Test::Number(order, bound) => {
-                let of_text = |text: &str| text.trim().parse::<f64>().ok();
-                let number = value
-                    .as_number()
-                    .or_else(|| value.as_text().and_then(of_text));
-                number.is_some_and(|number| order.holds(&number, bound))
+            Test::Like(patterns) => {
+                let mut buffer = [0; 32];
+                written(value, &mut buffer)
+                    .is_some_and(|text| patterns.iter().any(|pattern| pattern.matches(text)))
             }
+            Test::Number(order, bound) => {
+                compare::number(value).is_some_and(|number| order.holds(&number, bound))
+            }
+            Test::Moment(part, span) => part.of(value).is_some_and(|number| match span {
+                Span::In(numbers) => numbers.contains(&number),
+                Span::Bounds(bounds) => bounds
+                    .iter()
+                    .all(|(order, bound)| order.holds(&number, bound)),
+            }),
             Test::Rank(order, bound) => value
                 .as_text()
                 .and_then(rank)
@@ -311,27 +491,21 @@ impl Test {
                     })
             }
             Test::Exists(_) => !matches!(value, Value::Null),
-            Test::AfterHours(_) | Test::Ioc(_) => false,
+            Test::Present(_) | Test::Field(_) | Test::AfterHours(_) | Test::Ioc(_) => false,
         }
     }
 }
 
-fn is_one_of(
-    literals: &[Literal],
-    set: &HashSet<Box<str>>,
-    any_case: bool,
-    value: &Value<'_>,
-) -> bool {
-    if let Value::Text(text) = value
-        && !set.is_empty()
-    {
-        return if any_case {
-            set.contains(&*folded(text))
-        } else {
-            set.contains(*text)
-        };
+fn is_one_of(literals: &[Literal], set: &Set, any_case: bool, value: &Value<'_>) -> bool {
+    if set.is_empty() {
+        return literals.iter().any(|literal| literal.is(value, any_case));
     }
-    literals.iter().any(|literal| literal.is(value, any_case))
+    let found = hash_value(value, any_case).and_then(|hash| set.get(&hash));
+    let mut found = found.into_iter().flatten();
+    found.any(|number| {
+        let literal = literals.get(*number as usize);
+        literal.is_some_and(|literal| literal.is(value, any_case))
+    })
 }
 
 /// The text of a value, numbers and truth values as they are written.

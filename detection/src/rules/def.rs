@@ -40,6 +40,8 @@ pub struct RuleDef {
     pub mute: Vec<MuteDef>,
     /// Its own test cases.
     pub tests: Vec<TestDef>,
+    /// What is known of where it comes from (author, licence, references); nothing is made of it.
+    pub origin: Option<Value>,
 }
 
 /// The severity of a rule's alerts.
@@ -68,11 +70,13 @@ pub enum Selection {
 /// one of them does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    /// Path of the field; empty for `after_hours` and `ioc_score_gte`.
+    /// Path of the field, or several separated by ` || ` of which each may hold the value, or `*`
+    /// for every field of the event; empty for `after_hours` and `ioc_score_gte`.
     pub field: String,
     /// What is asked.
     pub op: Op,
-    /// What it is compared with: a scalar or a list, as the operator wants.
+    /// What it is compared with: a scalar or a list, as the operator wants, or `{"field": path}`
+    /// for the value of another field of the event.
     pub value: Value,
 }
 
@@ -121,8 +125,13 @@ operators! {
     EndsWith = "ends_with",
     /// Matches the regular expression somewhere.
     Regex = "regex",
+    /// Is as the pattern says, or as one of them: `*` is any text, `?` one character, a backslash
+    /// takes their meaning from them.
+    Like = "like",
     /// Is there and not null (`true`), or is not (`false`).
     Exists = "exists",
+    /// Is there, be it null (`true`), or is not (`false`).
+    Present = "present",
     /// Is greater.
     Gt = "gt",
     /// Is greater or equal.
@@ -133,6 +142,18 @@ operators! {
     Lte = "lte",
     /// Is an address in the network, or in one of them.
     Cidr = "cidr",
+    /// Is a time in this minute of its hour, or in one of them (UTC), or in a range.
+    Minute = "minute",
+    /// Is a time in this hour of its day.
+    Hour = "hour",
+    /// Is a time on this day of its month.
+    Day = "day",
+    /// Is a time in this week of its year (ISO 8601).
+    Week = "week",
+    /// Is a time in this month of its year.
+    Month = "month",
+    /// Is a time in this year.
+    Year = "year",
     /// Happened outside business hours (`true`), or within (`false`).
     AfterHours = "after_hours",
     /// The event's indicator score is at least the value.
@@ -151,8 +172,16 @@ impl Operator {
             | Operator::NotIn
             | Operator::StartsWith
             | Operator::EndsWith
-            | Operator::Regex => true,
+            | Operator::Regex
+            | Operator::Like => true,
             Operator::Exists
+            | Operator::Present
+            | Operator::Minute
+            | Operator::Hour
+            | Operator::Day
+            | Operator::Week
+            | Operator::Month
+            | Operator::Year
             | Operator::Gt
             | Operator::Gte
             | Operator::Lt

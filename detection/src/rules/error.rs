@@ -13,7 +13,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(path: &str, what: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &str, what: impl Into<String>) -> Self {
         let path = if path.is_empty() { "rule" } else { path };
         Problem {
             path: path.to_owned(),

@@ -1,12 +1,13 @@
 //! One event against all rules of its organisation.
 
-use super::compile::{NO_SLOT, Node, Rule, RuleIndex, RuleSet};
+use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet};
 use super::condition::Test;
 use super::def::RuleSeverity;
 use super::index::{Index, SlotIndex, hash_of_text};
 use super::keys::{KeyFields, Keyed, Use};
 use super::literal::hash_value;
 use super::slots::Slots;
+use crate::field::FieldAt;
 use crate::indicators::Verdict;
 use millrace_shared::wire::Severity;
 use millrace_shared::{Event, Resource, Value};
@@ -90,6 +91,11 @@ impl Scratch {
         self.add(&index.always);
         if view.verdict.score > 0 {
             self.add(&index.ioc);
+        }
+        if let Some(of_every) = &index.every {
+            for field in &view.event.fields {
+                self.gather_value(of_every, &field.value);
+            }
         }
         let slots = std::mem::take(&mut self.slots);
         for slot in slots.touched() {
@@ -257,8 +263,12 @@ impl Asked<'_, '_, '_> {
             Test::Ioc(least) => self.view.verdict.score >= *least,
             Test::Equal { .. }
             | Test::Text { .. }
-            | Test::Regex(_)
+            | Test::Like(_)
+            | Test::Regex(..)
             | Test::Exists(_)
+            | Test::Present(_)
+            | Test::Field(_)
+            | Test::Moment(..)
             | Test::Number(..)
             | Test::Rank(..)
             | Test::Cidr(_) => false,
@@ -266,19 +276,41 @@ impl Asked<'_, '_, '_> {
     }
 
     fn holds(&self, slot: u32, test: &Test) -> bool {
-        let mut values = self.slots.values(slot, self.view.event, self.view.resource);
-        let any = values.any(|(_, value)| test.holds(&value));
+        let any = |holds: &dyn Fn(&Value<'_>) -> bool| {
+            if slot == EVERY_SLOT {
+                let mut fields = self.view.event.fields.iter();
+                return fields.any(|field| holds(&field.value));
+            }
+            let mut values = self.values(slot);
+            values.any(|(_, value)| holds(&value))
+        };
         match test {
-            Test::Equal { negated: true, .. } | Test::Exists(false) => !any,
+            Test::Equal { negated: true, .. } | Test::Exists(false) => {
+                !any(&|value| test.holds(value))
+            }
+            Test::Present(there) => (slot == EVERY_SLOT || self.slots.is_present(slot)) == *there,
+            Test::Field(other) => {
+                let is_related = |value: &Value<'_>| {
+                    let mut others = self.values(other.slot);
+                    others.any(|(_, second)| other.relation.holds(value, &second, other.any_case))
+                };
+                any(&is_related) != other.negated
+            }
             Test::Equal { negated: false, .. }
             | Test::Exists(true)
             | Test::Text { .. }
-            | Test::Regex(_)
+            | Test::Like(_)
+            | Test::Regex(..)
+            | Test::Moment(..)
             | Test::Number(..)
             | Test::Rank(..)
             | Test::Cidr(_)
             | Test::AfterHours(_)
-            | Test::Ioc(_) => any,
+            | Test::Ioc(_) => any(&|value| test.holds(value)),
         }
+    }
+
+    fn values(&self, slot: u32) -> impl Iterator<Item = (FieldAt, Value<'_>)> {
+        self.slots.values(slot, self.view.event, self.view.resource)
     }
 }

@@ -6,8 +6,8 @@ use super::def::{
 };
 use super::error::Problem;
 use super::{
-    CONDITIONS_MAX, EXCEPTIONS_MAX, KEY_PATHS_MAX, SELECTION_DEPTH_MAX, TEST_EVENTS_MAX, TESTS_MAX,
-    WINDOW_SECONDS_DEFAULT,
+    CONDITIONS_MAX, EXCEPTIONS_MAX, KEY_PATHS_MAX, REGEXES_MAX, SELECTION_DEPTH_MAX,
+    TEST_EVENTS_MAX, TESTS_MAX, WINDOW_SECONDS_DEFAULT,
 };
 use crate::windows::{THRESHOLD_MAX, WINDOW_SECONDS_MAX};
 use millrace_shared::Signal;
@@ -20,6 +20,10 @@ use serde_json::{Map, Value, json};
 const ID_CHARS_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 200;
 const MESSAGE_CHARS_MAX: usize = 2_000;
+/// Characters of a path: a dozen alternatives.
+const PATH_CHARS_MAX: usize = 1_000;
+/// Bytes of what is kept of a rule's origin.
+const ORIGIN_BYTES_MAX: usize = 64 * 1024;
 /// Seconds of a dedupe window: a week.
 const DEDUPE_SECONDS_MAX: u64 = 7 * 24 * 3600;
 
@@ -205,6 +209,7 @@ impl RuleDef {
             },
             mute: each(rule.list("mute", EXCEPTIONS_MAX)?, "mute", mute)?,
             tests: each(rule.list("tests", TESTS_MAX)?, "tests", test)?,
+            origin: origin(&mut rule)?,
         }
         .named(rule)?;
         check(&rule)?;
@@ -219,6 +224,17 @@ impl RuleDef {
         }
         Ok(self)
     }
+}
+
+fn origin(rule: &mut Object<'_>) -> Read<Option<Value>> {
+    let Some(origin) = rule.get("origin") else {
+        return Ok(None);
+    };
+    if !origin.is_object() || origin.to_string().len() > ORIGIN_BYTES_MAX {
+        let what = format!("must be an object of at most {ORIGIN_BYTES_MAX} bytes");
+        return Err(Problem::new("origin", what));
+    }
+    Ok(Some(origin.clone()))
 }
 
 fn identifier(rule: &mut Object<'_>) -> Read<String> {
@@ -283,23 +299,29 @@ fn selection_of(rule: &mut Object<'_>) -> Read<Selection> {
 
 fn counted(value: &Value, path: &str) -> Read<Selection> {
     let selection = selection(value, path, 0)?;
-    let conditions = selection.conditions();
+    let conditions = selection.count(&|_| true);
     if conditions > CONDITIONS_MAX {
         return Err(Problem::new(
             path,
             format!("has more than {CONDITIONS_MAX} conditions"),
         ));
     }
+    let is_regex = |condition: &Condition| condition.op.operator == Operator::Regex;
+    if selection.count(&is_regex) > REGEXES_MAX {
+        let what = format!("has more than {REGEXES_MAX} regular expressions");
+        return Err(Problem::new(path, what));
+    }
     Ok(selection)
 }
 
 impl Selection {
-    fn conditions(&self) -> usize {
+    /// How many of its conditions are meant.
+    fn count(&self, is_meant: &impl Fn(&Condition) -> bool) -> usize {
         match self {
             Selection::All(list) | Selection::Any(list) | Selection::None(list) => {
-                list.iter().map(Selection::conditions).sum()
+                list.iter().map(|one| one.count(is_meant)).sum()
             }
-            Selection::Condition(_) => 1,
+            Selection::Condition(condition) => usize::from(is_meant(condition)),
         }
     }
 }
@@ -352,14 +374,16 @@ fn condition(mut object: Object<'_>) -> Read<Condition> {
         .as_str()
         .and_then(Op::parse)
         .ok_or_else(|| Problem::new(&path, format!("{op} is no operator")))?;
-    let field = object.text("field", 300)?.unwrap_or_default();
+    let field = object.text("field", PATH_CHARS_MAX)?.unwrap_or_default();
     let needs_field = !matches!(op.operator, Operator::AfterHours | Operator::IocScoreGte);
     if needs_field && field.is_empty() {
         return Err(Problem::new(&object.at("field"), "is required"));
     }
     let value = object.get("value").cloned();
     let value = match op.operator {
-        Operator::Exists | Operator::AfterHours => value.unwrap_or(Value::Bool(true)),
+        Operator::Exists | Operator::Present | Operator::AfterHours => {
+            value.unwrap_or(Value::Bool(true))
+        }
         Operator::Eq
         | Operator::Neq
         | Operator::Contains
@@ -373,6 +397,13 @@ fn condition(mut object: Object<'_>) -> Read<Condition> {
         | Operator::Lt
         | Operator::Lte
         | Operator::Cidr
+        | Operator::Like
+        | Operator::Minute
+        | Operator::Hour
+        | Operator::Day
+        | Operator::Week
+        | Operator::Month
+        | Operator::Year
         | Operator::IocScoreGte => {
             value.ok_or_else(|| Problem::new(&object.at("value"), "is required"))?
         }
@@ -602,6 +633,7 @@ impl RuleDef {
             "exceptions": exceptions.collect::<Vec<_>>(),
             "mute": mute.collect::<Vec<_>>(),
             "tests": self.tests.iter().map(TestDef::to_json).collect::<Vec<_>>(),
+            "origin": self.origin,
         })
     }
 }

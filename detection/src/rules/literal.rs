@@ -80,22 +80,40 @@ pub(super) fn hash_text(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// The hash of a text with its ASCII letters in lower case.
+/// Bytes hashed at a time. The pieces of a folded text are cut the same way wherever they come
+/// from, so that folding needs no copy of the text.
+const PIECE: usize = 64;
+
+/// The hash of a text in lower case, which is that of its [`folded`] copy.
 pub(super) fn hash_folded(text: &str) -> u64 {
-    if !text.is_ascii() {
-        return hash_text(&folded(text));
-    }
     let mut hasher = STATE.build_hasher();
-    let mut buffer = [0_u8; 64];
-    // Short texts are folded on the stack; the hash of a longer one is that of its copy.
-    match buffer.get_mut(..text.len()) {
-        Some(copy) => {
-            copy.copy_from_slice(text.as_bytes());
+    let mut piece = [0_u8; PIECE];
+    if text.is_ascii() {
+        for part in text.as_bytes().chunks(PIECE) {
+            let Some(copy) = piece.get_mut(..part.len()) else {
+                continue;
+            };
+            copy.copy_from_slice(part);
             copy.make_ascii_lowercase();
             hasher.write(copy);
         }
-        None => hasher.write(text.to_ascii_lowercase().as_bytes()),
+        return hasher.finish();
     }
+    let mut filled = 0;
+    let mut utf8 = [0; 4];
+    for letter in text.chars() {
+        for byte in fold(letter).encode_utf8(&mut utf8).bytes() {
+            if filled == PIECE {
+                hasher.write(&piece);
+                filled = 0;
+            }
+            if let Some(place) = piece.get_mut(filled) {
+                *place = byte;
+                filled += 1;
+            }
+        }
+    }
+    hasher.write(piece.get(..filled).unwrap_or_default());
     hasher.finish()
 }
 
@@ -135,55 +153,93 @@ pub(super) fn folded(text: &str) -> Cow<'_, str> {
             Cow::Borrowed(text)
         };
     }
-    let fold = |letter: char| {
-        let mut lower = letter.to_lowercase();
-        match (lower.next(), lower.next()) {
-            (Some(one), None) if letter.is_ascii() || !one.is_ascii() => one,
-            _ => letter,
-        }
-    };
     Cow::Owned(text.chars().map(fold).collect())
+}
+
+/// One letter in lower case, by the rule of [`folded`].
+pub(super) fn fold(letter: char) -> char {
+    if letter.is_ascii() {
+        return letter.to_ascii_lowercase();
+    }
+    let mut lower = letter.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(one), None) if !one.is_ascii() => one,
+        _ => letter,
+    }
+}
+
+/// Whether no other letter folds to this one, so that it stands in every spelling of a text
+/// (ASCII letters aside, for which there are other means).
+pub(super) fn is_caseless(letter: char) -> bool {
+    fold(letter) == letter && letter.to_uppercase().eq([letter])
 }
 
 /// Whether a text is the folded one, case aside.
 pub(super) fn equals_folded(text: &str, wanted: &str) -> bool {
-    text.eq_ignore_ascii_case(wanted) || (!text.is_ascii() && folded(text) == wanted)
+    text.eq_ignore_ascii_case(wanted)
+        || (!text.is_ascii() && strip_folded(text, wanted).is_some_and(str::is_empty))
 }
 
 /// Whether a text contains the folded one, case aside.
 pub(super) fn contains_folded(text: &str, wanted: &str) -> bool {
-    if !wanted.is_ascii() {
-        return folded(text).contains(wanted);
+    find_folded(text, wanted).is_some()
+}
+
+/// Where a text contains the folded one, case aside, for the first time.
+pub(super) fn find_folded(text: &str, wanted: &str) -> Option<usize> {
+    let Some(first) = wanted.chars().next() else {
+        return Some(0);
+    };
+    if !first.is_ascii() {
+        let starts = |(at, letter): (usize, char)| {
+            let here = fold(letter) == first && starts_folded(text.get(at..)?, wanted);
+            here.then_some(at)
+        };
+        return text.char_indices().find_map(starts);
     }
     // ASCII letters fold to themselves only, so other bytes of the text need no folding.
-    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
-    let Some(first) = wanted.first().copied() else {
-        return true;
+    let lower = first as u8;
+    let starts = |at: &usize| {
+        text.get(*at..)
+            .is_some_and(|rest| starts_folded(rest, wanted))
     };
-    let upper = first.to_ascii_uppercase();
-    memchr::memchr2_iter(first, upper, text).any(|at| {
-        text.get(at..at + wanted.len())
-            .is_some_and(|part| part.eq_ignore_ascii_case(wanted))
-    })
+    memchr::memchr2_iter(lower, lower.to_ascii_uppercase(), text.as_bytes()).find(starts)
+}
+
+/// What stands behind the folded text at the beginning of a text, case aside.
+pub(super) fn strip_folded<'t>(text: &'t str, wanted: &str) -> Option<&'t str> {
+    if wanted.is_ascii() {
+        let start = text.as_bytes().get(..wanted.len())?;
+        return start
+            .eq_ignore_ascii_case(wanted.as_bytes())
+            .then(|| text.get(wanted.len()..))?;
+    }
+    let mut letters = text.chars();
+    for wanted in wanted.chars() {
+        if fold(letters.next()?) != wanted {
+            return None;
+        }
+    }
+    Some(letters.as_str())
 }
 
 /// Whether a text starts with the folded one, case aside.
 pub(super) fn starts_folded(text: &str, wanted: &str) -> bool {
-    if !wanted.is_ascii() {
-        return folded(text).starts_with(wanted);
-    }
-    let start = text.as_bytes().get(..wanted.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
+    strip_folded(text, wanted).is_some()
 }
 
 /// Whether a text ends with the folded one, case aside.
 pub(super) fn ends_folded(text: &str, wanted: &str) -> bool {
-    if !wanted.is_ascii() {
-        return folded(text).ends_with(wanted);
+    if wanted.is_ascii() {
+        let from = text.len().checked_sub(wanted.len());
+        let end = from.and_then(|from| text.as_bytes().get(from..));
+        return end.is_some_and(|end| end.eq_ignore_ascii_case(wanted.as_bytes()));
     }
-    let from = text.len().checked_sub(wanted.len());
-    let end = from.and_then(|from| text.as_bytes().get(from..));
-    end.is_some_and(|end| end.eq_ignore_ascii_case(wanted.as_bytes()))
+    let mut letters = text.chars();
+    wanted
+        .chars()
+        .rev()
+        .all(|wanted| letters.next_back().map(fold) == Some(wanted))
 }
 
 #[cfg(test)]
@@ -217,7 +273,24 @@ mod tests {
         assert!(Literal::new(&json!(null), false).is_none());
     }
 
+    #[test]
+    fn no_letter_folds_to_a_caseless_one() {
+        for letter in '\u{80}'..=char::MAX {
+            let lower = fold(letter);
+            assert!(
+                lower == letter || !is_caseless(lower),
+                "{letter:?} {lower:?}"
+            );
+            assert!(!lower.is_ascii(), "{letter:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_hash_is_that_of_the_folded_copy(text in "[aAäÄ\u{212A}ẞ☃]{0,90}") {
+            prop_assert_eq!(hash_folded(&text), hash_folded(&folded(&text)));
+        }
+
         #[test]
         fn equal_values_have_a_common_hash(a in "[aAäÄkK0-9.\u{212A}ßſİ]{0,4}", b in "[aAäÄkK0-9.\u{212A}ßſİ]{0,4}") {
             let _ = is(json!(a), true, Value::Text(&b));

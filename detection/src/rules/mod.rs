@@ -12,9 +12,14 @@
 mod error;
 mod def;
 mod json;
-mod path;
+pub(crate) mod path;
 mod literal;
+pub(crate) mod wildcard;
+mod moment;
+mod compare;
+mod required;
 mod condition;
+mod texts;
 mod index;
 mod compile;
 mod slots;
@@ -43,11 +48,14 @@ pub const VALUES_MAX: usize = 5_000;
 /// Bytes of one value.
 pub const VALUE_BYTES_MAX: usize = 4_096;
 /// Groups inside groups.
-pub const SELECTION_DEPTH_MAX: usize = 8;
+pub const SELECTION_DEPTH_MAX: usize = 16;
 /// Bytes of a regular expression as written, and of its compiled form.
 pub const REGEX_BYTES_MAX: usize = 1_024;
-/// Bytes of a compiled regular expression: Unicode classes fit, counted repetitions of them do not.
-pub const REGEX_COMPILED_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a compiled regular expression: Unicode classes fit, and a thousand times any character;
+/// larger counted repetitions do not.
+pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
+/// Regular expressions of one rule, which bounds what all of them take together.
+pub const REGEXES_MAX: usize = 100;
 /// Test cases of one rule, and events of one test case.
 pub const TESTS_MAX: usize = 100;
 /// Events of one test case.

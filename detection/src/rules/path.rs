@@ -83,6 +83,35 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Stands between paths of which each may hold the value.
+pub(crate) const OR: &str = " || ";
+/// The path of every field of the event.
+pub(crate) const EVERY: &str = "*";
+
+/// Checks a path, or several of which each may hold the value.
+pub(super) fn check_all(paths: &str) -> Result<(), &'static str> {
+    let each = paths.split(OR).map(|path| match path {
+        EVERY if path.len() < paths.len() => Err("must not have every field among others"),
+        path => check(path),
+    });
+    each.collect()
+}
+
+/// Where the value of a path may be found, or that of several: of these all that are there count,
+/// a core field of one as much as an attribute of another.
+pub(super) fn all_sources(paths: &str) -> Vec<Ranked> {
+    if !paths.contains(OR) {
+        return sources(paths);
+    }
+    let mut all: Vec<Ranked> = Vec::new();
+    for (_, source) in paths.split(OR).flat_map(sources) {
+        if all.iter().all(|(_, other)| *other != source) {
+            all.push((0, source));
+        }
+    }
+    all
+}
+
 /// Where the value of a path may be found.
 pub(super) fn sources(path: &str) -> Vec<Ranked> {
     if let Some((keys, key)) = prefixed(path) {
@@ -217,7 +246,7 @@ pub(super) const fn keys_of(role: Role) -> Option<Keys> {
 #[must_use]
 pub fn find_field(path: &str, view: &EventView<'_, '_>) -> FieldAt {
     let mut best = (u8::MAX, FieldAt::NONE);
-    for (rank, source) in sources(path) {
+    for (rank, source) in all_sources(path) {
         let is_meant = |field: &Field<'_>| match &source {
             Source::Core(role) | Source::ResourceCore(role) => field.role == *role,
             Source::Key(keys, key) => keys_of(field.role) == Some(*keys) && field.name == key,

@@ -1,7 +1,7 @@
 //! Slots: the values an event has for the paths that rules name, gathered in one pass over its
 //! fields.
 
-use super::path::{Keys, RESOURCE_RANK, Source, keys_of, sources};
+use super::path::{Keys, RESOURCE_RANK, Source, all_sources, keys_of};
 use crate::field::FieldAt;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -43,7 +43,7 @@ impl Default for FieldMap {
 impl FieldMap {
     /// Has the slot filled by the fields that the path may mean.
     pub(super) fn add(&mut self, slot: u32, path: &str) {
-        for (rank, source) in sources(path) {
+        for (rank, source) in all_sources(path) {
             let target = Target { slot, rank };
             match source {
                 Source::Core(role) => {
@@ -158,7 +158,7 @@ impl Slots {
     fn put(&mut self, target: Target, at: FieldAt, value: &Value<'_>) {
         let whole = |slots: &mut Slots| slots.push(target, at, 0, NONE);
         match value {
-            Value::Null => {}
+            Value::Null => self.touch(target.slot, u8::MAX),
             Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => whole(self),
             Value::Json(text) => {
                 if !self.elements(target, at, text) {
@@ -193,18 +193,10 @@ impl Slots {
     }
 
     fn push(&mut self, target: Target, at: FieldAt, from: u32, to: u32) {
+        self.touch(target.slot, target.rank);
         let Some(state) = self.states.get_mut(target.slot as usize) else {
             return;
         };
-        if state.epoch != self.epoch {
-            *state = State {
-                epoch: self.epoch,
-                rank: target.rank,
-                head: NONE,
-                tail: NONE,
-            };
-            self.touched.push(target.slot);
-        }
         if target.rank > state.rank {
             return;
         }
@@ -230,6 +222,28 @@ impl Slots {
             to,
             next: NONE,
         });
+    }
+
+    /// Makes a slot one of this event's, though without a value yet.
+    fn touch(&mut self, slot: u32, rank: u8) {
+        if let Some(state) = self.states.get_mut(slot as usize)
+            && state.epoch != self.epoch
+        {
+            *state = State {
+                epoch: self.epoch,
+                rank,
+                head: NONE,
+                tail: NONE,
+            };
+            self.touched.push(slot);
+        }
+    }
+
+    /// Whether the event has a field for the slot, be it null.
+    pub(super) fn is_present(&self, slot: u32) -> bool {
+        self.states
+            .get(slot as usize)
+            .is_some_and(|state| state.epoch == self.epoch)
     }
 
     /// The slots that hold something.

@@ -276,8 +276,8 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     ),
     (
         "/selection/0/op",
-        r#""like""#,
-        "selection[0].op: \"like\" is no operator",
+        r#""resembles""#,
+        "selection[0].op: \"resembles\" is no operator",
     ),
     (
         "/selection/0/op",

@@ -1,0 +1,457 @@
+//! Importing: files in, rules out, and for everything else the reason.
+
+use super::condition::{Expression, parse};
+use super::detection::{Detection, Reader};
+use super::document::{Document, Filter, Filtered, LogSource, Meta, SigmaRule, read};
+use super::pipeline::{self, Pipeline, Subject};
+use super::placeholder::Bindings;
+use super::selection::{any_of, every, not, of_condition, of_detection};
+use super::{attack, builtin, yaml};
+use crate::rules::{MissingGroup, Problem, RuleDef, RuleSeverity, Selection};
+use millrace_shared::Signal;
+use millrace_shared::wire::Severity;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Fields of a rule that its alerts show.
+const SHOWN_MAX: usize = 4;
+
+/// A file.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// How rules are taken in.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Pipelines that are applied before those that are built in.
+    pub pipelines: Vec<Pipeline>,
+    /// Leaves the built-in mapping of fields and log sources out.
+    pub plain: bool,
+    /// What placeholders stand for.
+    pub placeholders: BTreeMap<String, Vec<String>>,
+    /// Takes rules in without switching them on.
+    pub disabled: bool,
+}
+
+/// A rule that was taken in.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The rule.
+    pub rule: RuleDef,
+    /// The file it stands in.
+    pub file: String,
+    /// What is odd about it and does no harm.
+    pub warnings: Vec<String>,
+}
+
+/// A document that was not taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The file it stands in.
+    pub file: String,
+    /// Its title, as far as it has one.
+    pub title: Option<String>,
+    /// Its id, as far as it has one.
+    pub id: Option<String>,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// What came of an import.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// The rules, in the order of the files.
+    pub rules: Vec<Imported>,
+    /// What was refused.
+    pub refused: Vec<Refused>,
+    /// How many filters were applied to at least one rule.
+    pub filters: usize,
+}
+
+/// A document with its file.
+struct Placed<T> {
+    file: String,
+    document: T,
+}
+
+/// Documents by their sort.
+#[derive(Default)]
+struct Sorted {
+    rules: Vec<Placed<SigmaRule>>,
+    filters: Vec<Placed<Filter>>,
+}
+
+impl Import {
+    /// Takes in the rules of files.
+    #[must_use]
+    pub fn new(sources: &[Source], options: &Options) -> Import {
+        let mut import = Import::default();
+        let sorted = import.sort(sources);
+        let mut pipelines = options.pipelines.clone();
+        if !options.plain {
+            pipelines.extend(builtin::pipelines().iter().cloned());
+        }
+        pipeline::sort(&mut pipelines);
+        let compiler = Compiler {
+            pipelines: &pipelines,
+            options,
+        };
+        let mut filters = Vec::new();
+        for filter in &sorted.filters {
+            filters.push((filter, compiler.filter(&filter.document), false));
+        }
+        for rule in &sorted.rules {
+            match compiler.rule(&rule.document, &mut filters) {
+                Ok((def, warnings)) => import.rules.push(Imported {
+                    rule: def,
+                    file: rule.file.clone(),
+                    warnings,
+                }),
+                Err(problem) => import.refuse(&rule.file, Some(&rule.document.meta), problem),
+            }
+        }
+        for (filter, compiled, applied) in filters {
+            import.filters += usize::from(applied);
+            let meta = &filter.document.inner.meta;
+            match compiled {
+                Err(problem) => import.refuse(&filter.file, Some(meta), problem),
+                Ok(_) if !applied => {
+                    let what = "names no rule of this import and its log source";
+                    import.refuse(&filter.file, Some(meta), Problem::new("filter.rules", what));
+                }
+                Ok(_) => {}
+            }
+        }
+        import.without_doubles()
+    }
+
+    fn refuse(&mut self, file: &str, meta: Option<&Meta>, problem: Problem) {
+        self.refused.push(Refused {
+            file: file.to_owned(),
+            title: meta.map(|meta| meta.title.clone()),
+            id: meta.and_then(|meta| meta.id.clone()),
+            problem,
+        });
+    }
+
+    fn sort(&mut self, sources: &[Source]) -> Sorted {
+        let mut sorted = Sorted::default();
+        for source in sources {
+            let file = &source.name;
+            let documents = match yaml::documents(&source.text) {
+                Ok(documents) => documents,
+                Err(problem) => {
+                    self.refuse(file, None, problem);
+                    continue;
+                }
+            };
+            for value in documents {
+                match read(&value) {
+                    Ok(Document::Rule(rule)) => sorted.rules.push(Placed {
+                        file: file.clone(),
+                        document: *rule,
+                    }),
+                    Ok(Document::Filter(filter)) => sorted.filters.push(Placed {
+                        file: file.clone(),
+                        document: *filter,
+                    }),
+                    Ok(Document::Correlation(correlation)) => {
+                        let what = "correlations are not taken in yet";
+                        self.refuse(
+                            file,
+                            Some(&correlation.meta),
+                            Problem::new("correlation", what),
+                        );
+                    }
+                    Err(problem) => {
+                        let text = |name: &str| value.get(name).and_then(yaml::scalar);
+                        self.refused.push(Refused {
+                            file: file.clone(),
+                            title: text("title"),
+                            id: text("id"),
+                            problem,
+                        });
+                    }
+                }
+            }
+        }
+        sorted
+    }
+
+    /// Of several rules with one id the first stays.
+    fn without_doubles(mut self) -> Import {
+        let mut ids = BTreeSet::new();
+        let rules = std::mem::take(&mut self.rules);
+        for imported in rules {
+            if ids.insert(imported.rule.id.clone()) {
+                self.rules.push(imported);
+            } else {
+                let problem = Problem::new("id", "is that of another rule of this import");
+                self.refused.push(Refused {
+                    file: imported.file,
+                    title: Some(imported.rule.name),
+                    id: Some(imported.rule.id),
+                    problem,
+                });
+            }
+        }
+        self
+    }
+}
+
+/// What is taken away from rules, and how.
+struct Cut {
+    selection: Selection,
+    warning: Option<String>,
+}
+
+type Cuts<'f> = Vec<(&'f Placed<Filter>, Result<Cut, Problem>, bool)>;
+
+struct Compiler<'o> {
+    pipelines: &'o [Pipeline],
+    options: &'o Options,
+}
+
+impl Compiler<'_> {
+    fn rule(
+        &self,
+        rule: &SigmaRule,
+        filters: &mut Cuts<'_>,
+    ) -> Result<(RuleDef, Vec<String>), Problem> {
+        let (subject, mut warnings) = self.subject(rule)?;
+        let mut selection = whole(rule, &subject)?;
+        for (filter, cut, applied) in filters {
+            if let Ok(cut) = cut
+                && filter.document.is_about(rule)
+            {
+                *applied = true;
+                selection = every(vec![selection, cut.selection.clone()]);
+                warnings.extend(cut.warning.clone());
+            }
+        }
+        let def = self.def(&subject, &rule.logsource, selection);
+        // The document is what is stored, so it is what has to be sound.
+        let def = RuleDef::from_json(&def.to_json())?;
+        Ok((def, warnings))
+    }
+
+    /// What a filter adds to the rules it is about.
+    fn filter(&self, filter: &Filter) -> Result<Cut, Problem> {
+        let (subject, _) = self.subject(&filter.inner)?;
+        let names: Vec<&str> = subject
+            .detections
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let conditions = filter.inner.conditions.iter();
+        let conditions = conditions.map(|condition| parse(condition, &names));
+        let conditions = conditions.collect::<Result<Vec<_>, Problem>>()?;
+        let is_negation = |one: &Expression| matches!(one, Expression::Not(_));
+        let selected = any_of(
+            conditions
+                .iter()
+                .map(|one| of_condition(one, &detected(&subject)))
+                .collect(),
+        );
+        if conditions.iter().all(is_negation) {
+            let what = "is a negation, so it is what has to hold besides the rule";
+            return Ok(Cut {
+                selection: selected,
+                warning: Some(format!(
+                    "the condition of the filter {:?} {what}",
+                    filter.inner.meta.title
+                )),
+            });
+        }
+        Ok(Cut {
+            selection: not(selected),
+            warning: None,
+        })
+    }
+
+    /// A rule after its modifiers and pipelines.
+    fn subject(&self, rule: &SigmaRule) -> Result<(Subject, Vec<String>), Problem> {
+        if let Some(taxonomy) = rule.meta.taxonomy.as_deref()
+            && taxonomy != "sigma"
+            && self.options.pipelines.is_empty()
+        {
+            let what =
+                format!("is {taxonomy:?}; only the default taxonomy is known without a pipeline");
+            return Err(Problem::new("taxonomy", what));
+        }
+        let mut subject = Subject::new(rule.meta.clone(), rule.logsource.clone());
+        let mut bindings = Bindings::default();
+        bindings.bind(&self.options.placeholders, None, Vec::new());
+        pipeline::bind(self.pipelines, &subject, &mut bindings);
+        let mut reader = Reader {
+            bindings,
+            warnings: Vec::new(),
+        };
+        for (name, value) in &rule.detections {
+            let detection = reader.read(value, &format!("detection.{name}"))?;
+            subject.detections.push((name.clone(), detection));
+        }
+        subject.fields = rule
+            .meta
+            .fields
+            .iter()
+            .map(|field| (field.clone(), vec![field.clone()]))
+            .collect();
+        pipeline::apply(self.pipelines, &mut subject)?;
+        Ok((subject, reader.warnings))
+    }
+
+    fn def(&self, subject: &Subject, logsource: &LogSource, selection: Selection) -> RuleDef {
+        let meta = &subject.meta;
+        let mut origin = meta.origin.clone();
+        if let Some(members) = origin.as_object_mut() {
+            members.insert("logsource".to_owned(), logsource.name().into());
+        }
+        RuleDef {
+            id: id(meta),
+            name: clipped(&meta.title),
+            version: 1,
+            severity: RuleSeverity::Fixed(severity(meta.level.as_deref())),
+            message: message(subject),
+            enabled: !self.options.disabled,
+            scope: scope(logsource),
+            attack: attack::ids(&meta.tags),
+            selection,
+            window: None,
+            group_by: Vec::new(),
+            missing_group: MissingGroup::Skip,
+            dedupe: None,
+            exceptions: Vec::new(),
+            mute: Vec::new(),
+            tests: Vec::new(),
+            origin: Some(origin),
+        }
+    }
+}
+
+impl Filter {
+    fn is_about(&self, rule: &SigmaRule) -> bool {
+        let meta = &rule.meta;
+        let is_named = match &self.rules {
+            Filtered::Any => true,
+            Filtered::These(names) => names.iter().any(|name| {
+                [&meta.id, &meta.name]
+                    .into_iter()
+                    .flatten()
+                    .any(|own| own == name)
+            }),
+        };
+        is_named && self.inner.logsource.includes(&rule.logsource)
+    }
+}
+
+/// The selections of search identifiers.
+fn detected(subject: &Subject) -> impl Fn(&str) -> Selection {
+    |name| {
+        let detection = subject.detections.iter().find(|(known, _)| known == name);
+        detection.map_or(Selection::Any(Vec::new()), |(_, detection)| {
+            of_detection(detection)
+        })
+    }
+}
+
+/// The selection of a rule: what pipelines added, and its own condition.
+fn whole(rule: &SigmaRule, subject: &Subject) -> Result<Selection, Problem> {
+    let names: Vec<&str> = rule
+        .detections
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let of_rule = detected(subject);
+    let conditions = rule.conditions.iter().map(|condition| {
+        let expression = parse(condition, &names)?;
+        Ok(of_condition(&expression, &of_rule))
+    });
+    let mut all: Vec<Selection> = subject.added.iter().map(of_added).collect();
+    all.push(any_of(conditions.collect::<Result<_, Problem>>()?));
+    Ok(every(all))
+}
+
+fn of_added((detection, negated): &(Detection, bool)) -> Selection {
+    let selection = of_detection(detection);
+    if *negated { not(selection) } else { selection }
+}
+
+/// The rule's id: its own, else its name, else what its title makes.
+fn id(meta: &Meta) -> String {
+    let own = meta
+        .id
+        .as_ref()
+        .or(meta.name.as_ref())
+        .unwrap_or(&meta.title);
+    let fits =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | ':');
+    let letters = own.chars().map(|letter| {
+        let letter = letter.to_ascii_lowercase();
+        if fits(letter) { letter } else { '-' }
+    });
+    letters.take(100).collect()
+}
+
+fn clipped(title: &str) -> String {
+    title.chars().take(200).collect()
+}
+
+fn severity(level: Option<&str>) -> Severity {
+    match level {
+        Some("informational") => Severity::Info,
+        Some("medium") => Severity::Medium,
+        Some("high") => Severity::High,
+        Some("critical") => Severity::Critical,
+        // A rule without a level says nothing of urgency.
+        Some(_) | None => Severity::Low,
+    }
+}
+
+/// The title, and the fields that the rule wants to be seen.
+fn message(subject: &Subject) -> String {
+    let mut message: String = subject.meta.title.replace('{', "{{").replace('}', "}}");
+    let shown = subject.meta.fields.iter().take(SHOWN_MAX);
+    for (at, name) in shown.enumerate() {
+        let path = subject.field(name).join(crate::rules::path::OR);
+        if path.contains(['{', '}']) {
+            continue;
+        }
+        message.push_str(if at == 0 { ": " } else { ", " });
+        message.push_str(&format!("{name}={{{path}}}"));
+    }
+    if message.chars().count() > 2_000 {
+        return subject.meta.title.replace('{', "{{").replace('}', "}}");
+    }
+    message
+}
+
+/// The signals that events of a log source arrive as.
+fn scope(logsource: &LogSource) -> Vec<Signal> {
+    let product = logsource.product.as_deref().unwrap_or_default();
+    let service = logsource.service.as_deref().unwrap_or_default();
+    if product == "millrace" {
+        return Signal::from_name(service).map_or_else(|| Signal::ALL.to_vec(), |one| vec![one]);
+    }
+    let is_cloud = [
+        "aws",
+        "azure",
+        "gcp",
+        "github",
+        "bitbucket",
+        "okta",
+        "onelogin",
+        "m365",
+        "cisco",
+    ]
+    .contains(&product);
+    if is_cloud || service.contains("audit") {
+        vec![Signal::Logs, Signal::Audit]
+    } else {
+        vec![Signal::Logs]
+    }
+}
