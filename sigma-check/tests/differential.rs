@@ -277,6 +277,33 @@ fn ours(rules: Vec<RuleDef>, events: &[Map<String, Value>]) -> Vec<BTreeSet<Stri
     all
 }
 
+/// The other evaluator with all rules, and the ids of those that it refuses.
+fn theirs(sources: &[Source]) -> (Engine, BTreeSet<String>) {
+    let (mut engine, mut refused) = (Engine::new(), BTreeSet::new());
+    for source in sources {
+        for rule in &parse_sigma_yaml(&source.text).unwrap().rules {
+            if let Err(error) = engine.add_rule(rule) {
+                eprintln!("refused by the other: {}: {error}", source.name);
+                refused.insert(rule.id.clone().unwrap_or_default());
+            }
+        }
+    }
+    (engine, refused)
+}
+
+/// Events made of what all rules name.
+fn all_events(sources: &[Source]) -> Vec<Map<String, Value>> {
+    let (mut dice, mut made) = (Dice(7), Vec::new());
+    for source in sources {
+        for document in serde_yaml_ng::Deserializer::from_str(&source.text) {
+            let document: serde_yaml_ng::Value = serde::Deserialize::deserialize(document).unwrap();
+            made.extend(events(&document, &mut dice));
+        }
+    }
+    made.retain(|event| !event.keys().any(|key| OWN_NAMES.contains(&key.as_str())));
+    made
+}
+
 #[test]
 fn another_evaluator_finds_the_same() {
     let sources = sources();
@@ -285,35 +312,14 @@ fn another_evaluator_finds_the_same() {
         ..Options::default()
     };
     let import = Import::new(&sources, &options);
-    let titles: BTreeMap<String, String> = import
-        .rules
-        .iter()
-        .map(|one| (one.rule.id.clone(), one.rule.name.clone()))
-        .collect();
-    let mut engine = Engine::new();
-    let mut theirs_refused = BTreeSet::new();
-    let mut dice = Dice(7);
-    let mut made = Vec::new();
-    for source in &sources {
-        let parsed = parse_sigma_yaml(&source.text).unwrap();
-        for rule in &parsed.rules {
-            let id = rule.id.clone().unwrap_or_default();
-            if let Err(error) = engine.add_rule(rule) {
-                eprintln!("refused by the other: {}: {error}", source.name);
-                theirs_refused.insert(id);
-            }
-        }
-        for document in serde_yaml_ng::Deserializer::from_str(&source.text) {
-            let document: serde_yaml_ng::Value = serde::Deserialize::deserialize(document).unwrap();
-            made.extend(events(&document, &mut dice));
-        }
-    }
-    made.retain(|event| !event.keys().any(|key| OWN_NAMES.contains(&key.as_str())));
+    let (engine, refused) = theirs(&sources);
+    let made = all_events(&sources);
     let rules = import.rules.into_iter().map(|one| one.rule);
-    let rules: Vec<RuleDef> = rules
-        .filter(|rule| !theirs_refused.contains(&rule.id))
-        .collect();
-    let known: BTreeSet<String> = rules.iter().map(|rule| rule.id.clone()).collect();
+    let rules: Vec<RuleDef> = rules.filter(|rule| !refused.contains(&rule.id)).collect();
+    let titles = rules
+        .iter()
+        .map(|rule| (rule.id.clone(), rule.name.clone()));
+    let titles: BTreeMap<String, String> = titles.collect();
     let pairs = rules.len() * made.len();
     let ours = ours(rules, &made);
     let (mut found, mut differences, mut let_pass) = (0, Vec::new(), BTreeMap::new());
@@ -325,25 +331,19 @@ fn another_evaluator_finds_the_same() {
         let theirs = engine.evaluate(&JsonEvent::borrow(&sent)).into_iter();
         let theirs: BTreeSet<String> = theirs.filter_map(|one| one.header.rule_id).collect();
         found += ours.len();
-        for id in ours
-            .symmetric_difference(&theirs)
-            .filter(|id| known.contains(*id))
-        {
-            let title = titles.get(id).cloned().unwrap_or_default();
-            match explained(&title) {
+        for id in ours.symmetric_difference(&theirs) {
+            let Some(title) = titles.get(id) else {
+                continue;
+            };
+            let whose = if ours.contains(id) { "ours" } else { "theirs" };
+            match explained(title) {
                 Some(reason) => *let_pass.entry(reason).or_insert(0) += 1,
-                None => differences.push(format!(
-                    "{id} {title}: {} only: {}",
-                    if ours.contains(id) { "ours" } else { "theirs" },
-                    Value::Object(event.clone())
-                )),
+                None => differences.push(format!("{id} {title}: {whose} only: {sent}")),
             }
         }
     }
-    eprintln!(
-        "{pairs} pairs of rule and event, {found} matches, {} differences",
-        differences.len()
-    );
+    let count = differences.len();
+    eprintln!("{pairs} pairs of rule and event, {found} matches, {count} differences");
     for (reason, times) in let_pass {
         eprintln!("{times} explained: {reason}");
     }

@@ -4,7 +4,7 @@ use crate::tree::{none, rust, workspace};
 
 /// Each crate with those of ours that it may use. Services never use one another, and what crosses
 /// a process boundary lives in `shared` alone.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("shared", &[]),
     ("scrubber", &["shared"]),
     ("detection", &["shared"]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("admin", &["shared", "detection", "runtime"]),
     ("load", &["shared", "runtime"]),
     ("devstack", &[]),
+    ("sigma-check", &["shared", "detection"]),
     ("tests", ALL),
     // Benchmarks start the pipeline with the harness of the tests.
     ("benches", ALL_AND_TESTS),
