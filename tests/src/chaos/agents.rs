@@ -70,8 +70,6 @@ pub struct Load<'s> {
     pub round: u32,
     /// Events a second of all agents together, as long as they are answered.
     pub rate: u64,
-    /// One request in so many of log records is refused by the store.
-    pub poison: u64,
     /// Set when the agents are to end.
     pub stop: AtomicBool,
     /// What no agent should see.
@@ -138,7 +136,8 @@ impl Agent<'_> {
                 .map(|count| self.request((signal, count), (0, attack)));
             return made.collect();
         }
-        if signal == Signal::Logs && chance.one_in(self.load.poison) {
+        let poison = self.load.site.poison.load(Ordering::SeqCst);
+        if signal == Signal::Logs && chance.one_in(poison) {
             let request = self.request((signal, 1), (0, 0));
             return vec![Request {
                 poison: true,

@@ -8,7 +8,7 @@ use super::fault::{Kind, Lane, Points, script};
 use super::journal::{Journal, Record};
 use super::proxy::Rule;
 use super::rest;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::site::{self, Site};
 use super::strike::Striker;
 use super::tally::Tally;
@@ -17,11 +17,6 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// One request in so many of log records is refused by the store. It costs a search through its
-/// batch, so it is rare where no fail point lies on its way.
-const POISON_RARELY: u64 = 500;
-const POISON_OFTEN: u64 = 60;
 
 /// Where a run keeps its journals, scripts and counts.
 #[must_use]
@@ -109,6 +104,7 @@ impl Run<'_> {
     fn note(&mut self, began: Instant) {
         let tally = self.tally.get_mut().expect("no panic inside");
         tally.seconds = began.elapsed().as_secs();
+        tally.about.insert("load".to_owned(), settings::load());
         tally
             .write(&self.directory.join("tally.json"))
             .expect("the tally is written");
@@ -129,12 +125,7 @@ impl Run<'_> {
         let told = format!("seed {seed}, round {number}, {}\n{lanes:#?}\n", kind.name());
         std::fs::write(self.path("script", number), told).expect("the script is written");
         let journal = Journal::begin(self.path("journal", number)).expect("a journal");
-        let poison = if kind == Kind::Points {
-            POISON_OFTEN
-        } else {
-            POISON_RARELY
-        };
-        self.strike((number, &journal), &lanes, poison);
+        self.strike((number, &journal), &lanes);
         let resolved = self.watch.resolved();
         let mut violations = self.look(number, &journal);
         let tally = self.tally.get_mut().expect("no panic inside");
@@ -149,14 +140,13 @@ impl Run<'_> {
     }
 
     /// Load and faults at the same time; returns when everything lives again.
-    fn strike(&self, (round, journal): (u32, &Journal), lanes: &[Lane], poison: u64) {
+    fn strike(&self, (round, journal): (u32, &Journal), lanes: &[Lane]) {
         let load = Load {
             site: &self.site,
             counters: &self.counters,
             journal,
             round,
             rate: self.settings.rate,
-            poison,
             stop: AtomicBool::new(false),
             violations: Mutex::default(),
         };

@@ -5,15 +5,19 @@
 use super::chance::Chance;
 use super::member::Member;
 use super::proxy::Rule;
+use super::recovery::within;
 use super::site::Site;
 use super::sources::{clickhouse, postgres};
-use super::strike::{LOOK_AGAIN, LOSING, Striker};
+use super::strike::{LOOK_AGAIN, Striker};
 use millrace_devstack::Engine;
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// Workers that are to die at a fail point do it within this, if any comes by it.
 const POINT_PATIENCE: Duration = Duration::from_secs(8);
+/// So many batches in doubt are waited for, so long.
+const IN_DOUBT: usize = 4;
+const DOUBT_PATIENCE: Duration = Duration::from_secs(12);
 /// Batches damaged in one drill: each costs a mutation or two.
 const BATCHES: usize = 12;
 /// The workers.
@@ -32,9 +36,12 @@ pub(super) fn drill(
     let site = striker.site;
     let proxies = WORKERS.map(|name| site.around(name).to(Engine::Clickhouse));
     for proxy in proxies.into_iter().flatten() {
-        proxy.set(Rule::LoseAnswer("INSERT"));
+        // That to a count too: what is in doubt stays so.
+        proxy.set(Rule::LoseAnswer(""));
     }
-    std::thread::sleep(LOSING);
+    within(DOUBT_PATIENCE, || {
+        batches(site).is_ok_and(|found| found.len() >= IN_DOUBT)
+    });
     // Both are held, so that nobody starts one of them.
     let mut workers = WORKERS.map(|name| site.member(name));
     for worker in &mut workers {

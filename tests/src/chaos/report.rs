@@ -16,8 +16,9 @@ pub fn section(tally: &Tally) -> String {
     let minutes = tally.seconds / 60;
     let _ = writeln!(
         text,
-        "Machine: {}. Seeds: {}. {minutes} minutes, {} rounds.\n",
+        "Machine: {}, load average {}. Seeds: {}. {minutes} minutes, {} rounds.\n",
         about("machine"),
+        about("load"),
         seeds.join(", "),
         tally.rounds.values().sum::<u64>()
     );

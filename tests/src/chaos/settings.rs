@@ -137,6 +137,13 @@ impl Settings {
     }
 }
 
+/// How busy the machine is: the mean number of processes that would run, over 15 minutes.
+#[must_use]
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').nth(2).unwrap_or("unknown").to_owned()
+}
+
 fn names<P: Place>() -> Vec<&'static str> {
     P::ALL.iter().map(|place| place.name()).collect()
 }

@@ -20,6 +20,7 @@ use crate::process;
 use crate::{Http, Org};
 use millrace_devstack::{Engine, Options, Ports, Stack};
 use std::net::TcpListener;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ pub const LEASE: Duration = Duration::from_secs(3);
 pub const INSERT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Organisations.
 pub const ORGS: usize = 3;
+/// One request in so many of log records is refused by the store. It costs a search through its
+/// batch, so it is rare …
+pub const POISON_RARELY: u64 = 400;
+/// … but where a fail point lies on its way.
+pub const POISON_OFTEN: u64 = 4;
 /// Ports below those that the system gives to outgoing connections, so that a service that was
 /// killed finds its own again.
 const PORTS: std::ops::Range<u64> = 15_000..32_000;
@@ -44,6 +50,8 @@ pub struct Site {
     pub orgs: Vec<Org>,
     /// Whether the disk of Redis can be filled.
     pub small_disk: bool,
+    /// One request in so many of log records is such that the store refuses it.
+    pub poison: AtomicU64,
 }
 
 impl Site {
@@ -86,6 +94,7 @@ impl Site {
             members: members.into_iter().collect(),
             orgs: Vec::new(),
             small_disk: matches!(shrunk, Some(Ok(()))),
+            poison: AtomicU64::new(POISON_RARELY),
         };
         for number in 0..ORGS {
             let org = Org::of(&site.installation, &format!("chaos-{number}"), ("", ""));

@@ -6,12 +6,13 @@ use super::disk;
 use super::fault::{Fault, Lane, Link, Victim};
 use super::proxy::{Proxy, Rule};
 use super::recovery;
-use super::site::Site;
+use super::site::{POISON_OFTEN, POISON_RARELY, Site};
 use super::sources;
 use super::tally::Tally;
 use crate::installation::Part;
 use millrace_devstack::Engine;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A fail point that is not reached within this is not on the way of this load.
@@ -126,6 +127,7 @@ impl Striker<'_> {
                     LOSING,
                 );
             }
+            "bisecting" | "bisected" => self.site.poison.store(POISON_OFTEN, Ordering::SeqCst),
             "recalled" => self.lose_answers_of_gateways(),
             _ => {}
         }
@@ -138,6 +140,7 @@ impl Striker<'_> {
             std::thread::sleep(LOOK_AGAIN);
             reached = member.aborted();
         }
+        self.site.poison.store(POISON_RARELY, Ordering::SeqCst);
         member.kill();
         member.start(&[]);
         reached
