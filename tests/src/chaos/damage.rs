@@ -14,7 +14,7 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// Workers that are to die at a fail point do it within this, if any comes by it.
-const POINT_PATIENCE: Duration = Duration::from_secs(8);
+const POINT_PATIENCE: Duration = Duration::from_secs(25);
 /// So many batches in doubt are waited for, so long.
 const IN_DOUBT: usize = 4;
 const DOUBT_PATIENCE: Duration = Duration::from_secs(12);

@@ -229,10 +229,9 @@ pub fn script(kind: Kind, chance: &mut Chance, (number, points): (u32, Points<'_
             faults: vec![(moment(chance), Fault::Roll), (moment(chance), Fault::Roll)],
         }],
         Kind::Damage => vec![Lane {
-            faults: DAMAGED
-                .iter()
-                .map(|point| (moment(chance), damage(chance, point)))
-                .collect(),
+            faults: [Some(DAMAGED[0]), None, Some(DAMAGED[1])]
+                .map(|point| (moment(chance), Fault::Damage(chance.below(u64::MAX), point)))
+                .into(),
         }],
         Kind::Disk => {
             let full = Duration::from_millis(chance.between(500, 3000));
@@ -241,11 +240,6 @@ pub fn script(kind: Kind, chance: &mut Chance, (number, points): (u32, Points<'_
             }]
         }
     }
-}
-
-fn damage(chance: &mut Chance, point: &'static str) -> Fault {
-    let point = (!chance.one_in(4)).then_some(point);
-    Fault::Damage(chance.below(u64::MAX), point)
 }
 
 /// A moment in the middle of the work.

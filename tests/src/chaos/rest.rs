@@ -9,7 +9,7 @@ use super::sources;
 /// Says what is still open when it does not come.
 pub fn reach(site: &Site) -> Result<(), String> {
     /// Leases end, a backlog is written, everything is audited.
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(400);
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(900);
     let end = std::time::Instant::now() + PATIENCE;
     loop {
         match open(site) {
