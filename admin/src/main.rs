@@ -13,6 +13,7 @@ mod tokens;
 mod rules;
 mod indicators;
 mod dead_letters;
+mod lost;
 mod demo;
 
 use clap::{Parser, Subcommand};
@@ -65,6 +66,8 @@ enum Command {
     /// What could not be stored
     #[command(subcommand)]
     DeadLetters(dead_letters::Action),
+    /// Acknowledged batches that Redis lost before they were stored
+    Lost(lost::Filter),
 }
 
 fn main() -> ExitCode {
@@ -95,6 +98,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<()> {
         Command::Indicators(action) => indicators::run(&stores, action).await?,
         Command::Rules(action) => rules::run(&stores, action).await?,
         Command::DeadLetters(action) => dead_letters::run(&stores, action).await?,
+        Command::Lost(which) => lost::run(&stores, &which).await?,
     };
     page.print(arguments.json)
 }

@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::error::{EventError, Problem};
+use crate::loss::Acknowledged;
 use crate::metrics::{APPEND_DURATION, APPEND_FAILURES};
 use crate::probe::Step;
 use crate::validate::Validated;
@@ -15,7 +16,7 @@ use millrace_runtime::probe::Probe;
 use millrace_runtime::redis::{ConnectionManager, Connections};
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
-use millrace_shared::ids::{OrgId, ShardId, StreamId};
+use millrace_shared::ids::{BatchId, OrgId, ShardId, StreamId};
 use millrace_shared::inflate::{Encoding, pack};
 use millrace_shared::outcome::Refusal;
 use millrace_shared::signature::{DIGEST_BYTES, digest};
@@ -107,6 +108,20 @@ pub(crate) struct Appended {
     pub(crate) id: StreamId,
     /// It was there already: this is the answer given then.
     pub(crate) replayed: bool,
+}
+
+impl Appended {
+    /// What is remembered of it for a while.
+    pub(crate) fn acknowledged(&self) -> Acknowledged {
+        Acknowledged {
+            batch: BatchId {
+                shard: self.entry.shard,
+                entry: self.id,
+            },
+            org: self.entry.sender.key.org,
+            events: self.entry.counts.accepted,
+        }
+    }
 }
 
 /// What an entry records besides the body.
@@ -260,6 +275,11 @@ impl Appender {
             replicas,
             probe: config.probe.clone(),
         })
+    }
+
+    /// One of its connections, for a question.
+    pub(crate) fn connection(&self) -> ConnectionManager {
+        self.connections.get()
     }
 
     /// Appends, or recalls the answer given before.

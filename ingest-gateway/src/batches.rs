@@ -4,11 +4,12 @@
 use crate::error::Problem;
 use crate::gateway::Gateway;
 use crate::head::{Credentials, parameter};
-use crate::store;
+use crate::loss;
+use crate::store::{self, Place};
 use crate::trail::Trail;
 use actix_web::{HttpRequest, HttpResponse};
 use millrace_runtime::clock;
-use millrace_runtime::pg::{PgError, Pool};
+use millrace_runtime::pg::Pool;
 use millrace_shared::ids::BatchId;
 use millrace_shared::outcome::Refusal;
 use serde::Serialize;
@@ -36,6 +37,8 @@ enum State {
     Audited,
     /// Parked whole, with its reason.
     DeadLettered,
+    /// Lost by Redis before it was stored: send it again, under the same idempotency key.
+    Lost,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -58,6 +61,10 @@ impl Status {
         prepared_at_ms: None,
         committed_at_ms: None,
         audited_at_ms: None,
+    };
+    const LOST: Status = Status {
+        state: State::Lost,
+        ..Status::QUEUED
     };
 }
 
@@ -94,13 +101,7 @@ pub(crate) async fn status(
         })?;
     let deadline = Instant::now() + time;
     loop {
-        let status = look(&shared.pool, id).await.map_err(|error| {
-            tracing::warn!(%error, "ledger cannot be asked");
-            Problem::new(
-                Refusal::DependencyDown,
-                "the ledger cannot be asked at the moment",
-            )
-        })?;
+        let status = look(gateway, id).await?;
         let reached = goal.is_none_or(|goal| status.state >= goal);
         if reached || Instant::now() >= deadline || shared.pressure.is_going_down() {
             return Ok(answer(batch_id, id, status));
@@ -151,11 +152,37 @@ fn duration(text: &str) -> Option<Duration> {
     number.parse().ok().map(Duration::from_secs)
 }
 
-/// What the ledger says about an entry.
-async fn look(pool: &Pool, id: BatchId) -> Result<Status, PgError> {
-    let Some(found) = store::place(pool, id).await? else {
+/// What the ledger, and else the stream, says about an entry.
+async fn look(gateway: &Gateway, id: BatchId) -> Result<Status, Problem> {
+    let pool = &gateway.shared.pool;
+    if let Some(found) = place(pool, id).await? {
+        return Ok(known(&found));
+    }
+    if loss::is_waiting(&mut gateway.appender.connection(), id).await? {
         return Ok(Status::QUEUED);
+    }
+    // In neither: it was read meanwhile, or it is lost; a worker may have a young one in hand.
+    let found = place(pool, id).await?;
+    let age_ms = u64::try_from(clock::now_ns() / 1_000_000)
+        .unwrap_or(0)
+        .saturating_sub(id.entry.ms);
+    let absent = if Duration::from_millis(age_ms) > loss::SETTLE {
+        Status::LOST
+    } else {
+        Status::QUEUED
     };
+    Ok(found.as_ref().map_or(absent, known))
+}
+
+async fn place(pool: &Pool, id: BatchId) -> Result<Option<Place>, Problem> {
+    store::place(pool, id).await.map_err(|error| {
+        tracing::warn!(%error, "ledger cannot be asked");
+        let detail = "the ledger cannot be asked at the moment";
+        Problem::new(Refusal::DependencyDown, detail)
+    })
+}
+
+fn known(found: &Place) -> Status {
     let (state, times) = match &found.batch {
         Some(batch) => (
             match batch.state.as_str() {
@@ -170,16 +197,17 @@ async fn look(pool: &Pool, id: BatchId) -> Result<Status, PgError> {
         None => (State::Audited, [None; 3]),
     };
     let [prepared_at_ms, committed_at_ms, audited_at_ms] = times;
-    Ok(Status {
-        state: match found.dead_whole {
-            true => State::DeadLettered,
-            false => state,
+    Status {
+        state: match (found.lost, found.dead_whole) {
+            (true, _) => State::Lost,
+            (false, true) => State::DeadLettered,
+            (false, false) => state,
         },
         dead_lettered: found.dead_lettered,
         prepared_at_ms,
         committed_at_ms,
         audited_at_ms,
-    })
+    }
 }
 
 #[cfg(test)]

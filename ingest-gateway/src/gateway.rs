@@ -4,6 +4,7 @@ use crate::append::{Appender, Shards};
 use crate::config::Config;
 use crate::error::GatewayError;
 use crate::key::Keys;
+use crate::loss::Memory;
 use crate::pressure::Pressure;
 use crate::quota::Quotas;
 use crate::receive::Caps;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) verifier: Verifier,
     pub(crate) shards: Shards,
     pub(crate) batch_ids: BatchIds,
+    /// What was acknowledged lately, to be looked for when Redis has lost data.
+    pub(crate) acknowledged: Memory,
 }
 
 /// A thread's part.
@@ -63,6 +66,7 @@ impl Shared {
             batch_ids: BatchIds::new(config.master_key.derive("batch-id")),
             verifier: Verifier { decoy },
             shards: Shards::new(shards),
+            acknowledged: Memory::default(),
             config,
             pool,
             keys,

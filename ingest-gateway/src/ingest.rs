@@ -56,6 +56,7 @@ pub(crate) async fn ingest(
     let entry = validated.into_entry(&shared.shards, &circumstances);
     let appended = gateway.appender.append(entry).await?;
     if !appended.replayed {
+        shared.acknowledged.note(appended.acknowledged());
         ACCEPTED_BYTES.add(&[signal.as_str()], wire_bytes);
         EVENTS_ACCEPTED.add(&[signal.as_str()], events);
     }

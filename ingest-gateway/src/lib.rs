@@ -38,6 +38,7 @@ mod ingest;
 mod cors;
 mod trail;
 mod batches;
+mod loss;
 mod gateway;
 mod connection;
 mod server;

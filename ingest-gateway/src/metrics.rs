@@ -50,6 +50,18 @@ pub static APPEND_FAILURES: Counter = Counter::new(
     "Appends whose outcome was not a success, by kind: `timeout`, `memory`, `replicas`, `other`.",
     &["kind"],
 );
+/// Batches that Redis lost.
+pub static LOST_BATCHES: Counter = Counter::new(
+    "millrace_gateway_lost_batches_total",
+    "Acknowledged batches that Redis lost before they were stored; each is in the log and the table `lost_entry` by its id.",
+    &["signal"],
+);
+/// Events of them.
+pub static LOST_EVENTS: Counter = Counter::new(
+    "millrace_gateway_lost_events_total",
+    "Events of acknowledged batches that Redis lost.",
+    &["signal"],
+);
 /// Bytes of bodies held.
 pub static IN_FLIGHT: Gauge = Gauge::new(
     "millrace_gateway_in_flight_bytes",
@@ -97,6 +109,8 @@ pub static ALL: &[&dyn Declared] = &[
     &EVENTS_REJECTED,
     &APPEND_DURATION,
     &APPEND_FAILURES,
+    &LOST_BATCHES,
+    &LOST_EVENTS,
     &IN_FLIGHT,
     &REDIS_MEMORY,
     &REDIS_MEMORY_MAX,

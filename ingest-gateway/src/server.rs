@@ -10,6 +10,7 @@ use crate::error::{GatewayError, Problem};
 use crate::gateway::{Gateway, Shared};
 use crate::health;
 use crate::ingest::ingest;
+use crate::loss;
 use crate::metrics::{self, DURATION, PANICS, REQUESTS};
 use crate::trail::Trail;
 use actix_http::HttpService;
@@ -63,8 +64,10 @@ pub async fn run(
     metric::describe_all(metrics::ALL);
     let redis = Arc::new(Connections::open(&config.redis_url, 1, RESPONSE_TIMEOUT)?);
     let watched = redis::open(&config.redis_url, RESPONSE_TIMEOUT)?;
+    let searched = redis::open(&config.redis_url, RESPONSE_TIMEOUT)?;
     let shared = Shared::start(config).await?;
     let watch = Arc::clone(&shared.pressure).watch(watched, shutdown.clone());
+    let search = loss::watch(&shared, searched, shutdown.clone());
     let public = serve(listeners.public, Arc::clone(&shared), shutdown.clone());
     let admin = async {
         match listeners.admin {
@@ -75,7 +78,7 @@ pub async fn run(
             None => Ok(()),
         }
     };
-    let (public, admin, ()) = futures_util::future::join3(public, admin, watch).await;
+    let (public, admin, (), ()) = futures_util::future::join4(public, admin, watch, search).await;
     public.and(admin).map_err(GatewayError::Serve)
 }
 

@@ -9,7 +9,7 @@ use crate::metrics;
 use crate::poison::Parked;
 use crate::probe::Step;
 use crate::reader::Reader;
-use crate::recover;
+use crate::recover::{self, Entries};
 use crate::resolve::Found;
 use crate::shard::Shard;
 use crate::work::{RawEntry, Table};
@@ -23,22 +23,44 @@ use tokio_util::sync::CancellationToken;
 /// Pause between two looks for batches that are due.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Audits and trims until halted.
+/// Audits and trims until halted. Everything not yet audited is counted at once when it begins and
+/// whenever ClickHouse was started anew: what a restart lost is put right while its entries are there.
 ///
 /// # Errors
 /// When a store is not available or the lease ends.
 pub async fn keep_auditing(shard: &Shard, halt: &CancellationToken) -> Result<(), WorkerError> {
-    let mut shown = Shown::default();
+    let audit = async {
+        let mut shown = Shown::default();
+        let mut started = shard.plant.store_started.subscribe();
+        recount(shard).await?;
+        loop {
+            tokio::select! {
+                Ok(()) = started.changed() => recount(shard).await?,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            round(shard, &mut shown).await?;
+        }
+    };
+    tokio::select! {
+        () = halt.cancelled() => Ok(()),
+        ended = audit => ended,
+    }
+}
+
+/// Counts every batch that is not yet audited, however young, and puts right what is wrong. None is
+/// marked audited by this: what was found may still not outlast the next loss of power.
+async fn recount(shard: &Shard) -> Result<(), WorkerError> {
+    let mut after = -1;
     loop {
-        tokio::select! {
-            () = halt.cancelled() => return Ok(()),
-            () = tokio::time::sleep(EVERY) => {}
-        }
-        let done = round(shard, &mut shown);
-        tokio::select! {
-            () = halt.cancelled() => return Ok(()),
-            outcome = done => outcome?,
-        }
+        shard.lease.check()?;
+        let client = shard.plant.desk.pool.get().await?;
+        let due = ledger::due_for_audit(&client, shard.lease.fence, 0.0, after).await?;
+        drop(client);
+        let Some(last) = due.last() else {
+            return Ok(());
+        };
+        after = last.seq;
+        judge(shard, due).await?;
     }
 }
 
@@ -54,7 +76,7 @@ async fn round(shard: &Shard, shown: &mut Shown) -> Result<(), WorkerError> {
     let fence = shard.lease.fence;
     let pool = &shard.plant.desk.pool;
     let delay = shard.plant.audit_delay.as_secs_f64();
-    let due = ledger::due_for_audit(&pool.get().await?, fence, delay).await?;
+    let due = ledger::due_for_audit(&pool.get().await?, fence, delay, -1).await?;
     let trim = !due.is_empty() || shown.trimmed == StreamId::ZERO;
     if !due.is_empty() {
         let started = Instant::now();
@@ -82,7 +104,7 @@ async fn round(shard: &Shard, shown: &mut Shown) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// Counts the rows of batches; the numbers of those that are right, or put right.
+/// Counts the rows of batches and puts right what is wrong; the numbers of those that were right.
 async fn judge(shard: &Shard, due: Vec<Batch>) -> Result<Vec<i64>, WorkerError> {
     let Some(table) = Table::of(shard.id().signal) else {
         // Samples were stored by the commit itself.
@@ -105,25 +127,30 @@ async fn judge(shard: &Shard, due: Vec<Batch>) -> Result<Vec<i64>, WorkerError> 
             None => Found::All,
         };
         let seq = batch.seq;
-        if found == Found::All || repair(shard, batch, found).await? {
+        if found == Found::All {
             good.push(seq);
+        } else {
+            repair(shard, batch, found).await?;
         }
     }
     Ok(good)
 }
 
-/// Makes the rows of a committed batch right again; false if its entries are gone.
-async fn repair(shard: &Shard, mut batch: Batch, found: Found) -> Result<bool, WorkerError> {
+/// Makes the rows of a committed batch right again. Its audit then is due later: the new rows may
+/// not be on disk yet. A batch whose entries are gone is given up, with what there is of its rows.
+async fn repair(shard: &Shard, mut batch: Batch, found: Found) -> Result<(), WorkerError> {
     metrics::ALARMS.add(&["audit_mismatch"], 1);
     tracing::error!(shard = %shard.id(), seq = batch.seq, ?found, "rows of a committed batch are not as they were written, repairing");
-    let Some(entries) = recover::entries_of(shard, &batch).await? else {
-        recover::give_up(shard, &batch).await?;
-        return Ok(false);
+    let pool = &shard.plant.desk.pool;
+    let Entries::All(entries) = recover::entries_of(shard, &batch).await? else {
+        metrics::ALARMS.add(&["unrepairable"], 1);
+        tracing::error!(shard = %shard.id(), seq = batch.seq, ?found, "its entries are gone from the stream, parking the batch");
+        return ledger::park(&pool.get().await?, shard.lease.fence, batch.seq).await;
     };
     let parked = parked_of(shard, &batch).await?;
     let (kept, parked) = part(&entries, &parked);
     recover::settle(shard, &mut batch, (Arc::new(kept), parked)).await?;
-    Ok(true)
+    ledger::rewritten(&pool.get().await?, shard.lease.fence, batch.seq).await
 }
 
 /// Entries of the batch that were parked because the store refused them.

@@ -71,6 +71,10 @@ pub struct Batch {
     pub received_day: Date,
     /// How often its rows have been written anew.
     pub attempt: i32,
+    /// The ids of its entries, packed; empty in batches from before they were kept.
+    pub ids: Vec<u8>,
+    /// Entries that Redis lost before they became rows; `entries` are the others.
+    pub lost: i32,
 }
 
 impl Batch {
@@ -114,12 +118,14 @@ impl Batch {
             revision: row.try_get("revision")?,
             received_day: row.try_get("received_day")?,
             attempt: row.try_get("attempt")?,
+            ids: row.try_get("entry_ids")?,
+            lost: row.try_get("lost")?,
         })
     }
 }
 
 const BATCH_COLUMNS: &str = "seq, first_ms, first_seq, last_ms, last_seq, entries, events, digest, \
-                             targets, revision, received_day, attempt";
+                             targets, revision, received_day, attempt, entry_ids, lost";
 
 /// SHA-256 over ids, descriptions and bodies, each with its length before it.
 #[must_use]
@@ -213,8 +219,8 @@ pub async fn prepare(
                   WHERE signal = $1 AND shard = $2 AND epoch = $3 \
                     AND next_seq = $4 AND cursor_ms = $5 AND cursor_seq = $6 RETURNING 1) \
                INSERT INTO batch (signal, shard, epoch, seq, first_ms, first_seq, last_ms, last_seq, \
-                                  entries, events, digest, targets, revision, received_day) \
-               SELECT $1, $2, $3, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM moved";
+                                  entries, events, digest, targets, revision, received_day, entry_ids) \
+               SELECT $1, $2, $3, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM moved";
     let statement = client.prepare_cached(sql).await?;
     let (cursor_ms, cursor_seq) = columns(from.cursor);
     let (first_ms, first_seq) = columns(batch.first);
@@ -239,6 +245,7 @@ pub async fn prepare(
                 &serde_json::json!(batch.targets),
                 &batch.revision,
                 &batch.received_day,
+                &batch.ids,
             ],
         )
         .await?;
@@ -328,7 +335,64 @@ pub async fn correct_targets(
     one(tx.execute(sql, &parameters).await?, fence)
 }
 
-/// Gives a batch up whose entries are gone or changed, so that it does not block its neighbours.
+/// Makes a batch that is not yet committed what is left of it, and notes the lost entries, in one
+/// transaction. A batch of which nothing is left is parked.
+///
+/// # Errors
+/// [`WorkerError::Fenced`] when another worker has the batch.
+pub async fn amend(
+    client: &mut Client,
+    fence: Fence,
+    batch: &Batch,
+    lost: &[StreamId],
+) -> Result<(), WorkerError> {
+    let tx = client.transaction().await?;
+    let sql = "UPDATE batch SET entries = $5, events = $6, digest = $7, entry_ids = $8, lost = $9, \
+                      state = CASE WHEN $5 = 0 THEN 'PARKED' ELSE state END \
+                WHERE signal = $1 AND shard = $2 AND epoch = $3 AND seq = $4 AND state = 'PREPARED'";
+    let changed = tx
+        .execute(
+            sql,
+            &[
+                &fence.signal(),
+                &fence.number(),
+                &fence.epoch,
+                &batch.seq,
+                &batch.entries,
+                &batch.events,
+                &batch.digest.as_slice(),
+                &batch.ids,
+                &batch.lost,
+            ],
+        )
+        .await?;
+    one(changed, fence)?;
+    let sql = "INSERT INTO lost_entry (signal, shard, entry_ms, entry_seq, found_by) \
+               SELECT $1, $2, ms, seq, 'worker' FROM unnest($3::int8[], $4::int8[]) AS l (ms, seq) \
+               ON CONFLICT DO NOTHING";
+    let (ms, seq): (Vec<i64>, Vec<i64>) = lost.iter().copied().map(columns).unzip();
+    tx.execute(sql, &[&fence.signal(), &fence.number(), &ms, &seq])
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Notes that the audit wrote the rows of a batch anew: its audit is due again later.
+///
+/// # Errors
+/// [`WorkerError::Fenced`] when another worker has the batch.
+pub async fn rewritten(client: &Client, fence: Fence, seq: i64) -> Result<(), WorkerError> {
+    let sql = "UPDATE batch SET rewritten_at = clock_timestamp() \
+                WHERE signal = $1 AND shard = $2 AND epoch = $3 AND seq = $4 \
+                  AND state = 'COMMITTED'";
+    let changed = client
+        .execute(sql, &[&fence.signal(), &fence.number(), &fence.epoch, &seq])
+        .await?;
+    one(changed, fence)
+}
+
+/// Gives a batch up whose rows are wrong and whose entries are gone: it cannot be put right, and
+/// must not block its neighbours.
 ///
 /// # Errors
 /// [`WorkerError::Fenced`] when another worker has the batch.
@@ -342,7 +406,8 @@ pub async fn park(client: &Client, fence: Fence, seq: i64) -> Result<(), WorkerE
     one(changed, fence)
 }
 
-/// Batches committed at least `delay_s` seconds ago and not yet audited, in order.
+/// The first batches after `after` whose rows were written at least `delay_s` seconds ago and that
+/// are not yet audited, in order.
 ///
 /// # Errors
 /// When PostgreSQL is not available.
@@ -350,22 +415,26 @@ pub async fn due_for_audit(
     client: &Client,
     fence: Fence,
     delay_s: f64,
+    after: i64,
 ) -> Result<Vec<Batch>, WorkerError> {
     let sql = format!(
         "SELECT {BATCH_COLUMNS} FROM batch \
           WHERE signal = $1 AND shard = $2 AND state = 'COMMITTED' \
-            AND committed_at <= clock_timestamp() - make_interval(secs => $3) \
-          ORDER BY seq LIMIT {AUDITED_AT_ONCE}"
+            AND greatest(committed_at, rewritten_at) <= clock_timestamp() - make_interval(secs => $3) \
+            AND seq > $4 ORDER BY seq LIMIT {AUDITED_AT_ONCE}"
     );
     let statement = client.prepare_cached(&sql).await?;
     let rows = client
-        .query(&statement, &[&fence.signal(), &fence.number(), &delay_s])
+        .query(
+            &statement,
+            &[&fence.signal(), &fence.number(), &delay_s, &after],
+        )
         .await?;
     rows.iter().map(Batch::read).collect()
 }
 
 /// Batches audited with one count: keeps the list of ids in the query short.
-const AUDITED_AT_ONCE: usize = 200;
+pub const AUDITED_AT_ONCE: usize = 200;
 
 /// Marks batches audited; their rows have been counted.
 ///

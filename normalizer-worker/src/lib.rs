@@ -49,11 +49,13 @@ mod alerts;
 pub mod pipeline;
 pub mod draft;
 
+pub mod entry_ids;
 pub mod ledger;
 pub mod store;
 pub mod write;
 pub mod resolve;
 pub mod poison;
+mod lost;
 pub mod recover;
 pub mod commit;
 pub mod audit;

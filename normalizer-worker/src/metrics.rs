@@ -59,7 +59,7 @@ pub static RESOLVES: Counter = Counter::new(
 /// Alarms.
 pub static ALARMS: Counter = Counter::new(
     "millrace_worker_alarms_total",
-    "What must never happen in quiet: some_rows, more_rows, entries_changed, audit_mismatch, rows_differ, refuses_all, poison.",
+    "What must never happen in quiet: some_rows, more_rows, entries_lost, stream_behind, audit_mismatch, unrepairable, rows_differ, refuses_all, poison.",
     &["alarm"],
 );
 /// Errors that made a shard begin again.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use millrace_runtime::redis::{ConnectionManager, open};
 use millrace_shared::entry::{BODY_FIELD, META_FIELD};
 use millrace_shared::ids::{ShardId, StreamId};
+use redis::streams::StreamInfoStreamReply as InfoStreamReply;
 use redis::{ErrorKind, RedisError, Value, cmd};
 use std::time::Duration;
 
@@ -130,6 +131,47 @@ impl Reader {
         Ok(command.query_async(&mut self.connection).await?)
     }
 
+    /// Makes sure that ids given from now on come after `cursor`; the last id given so far, if the
+    /// stream had fallen behind.
+    ///
+    /// # Errors
+    /// When Redis does not answer as it should.
+    pub async fn keep_ahead_of(
+        &mut self,
+        cursor: StreamId,
+    ) -> Result<Option<StreamId>, WorkerError> {
+        if cursor == StreamId::ZERO {
+            return Ok(None);
+        }
+        let mut info = cmd("XINFO");
+        info.arg("STREAM").arg(&self.key);
+        let last = match info
+            .query_async::<InfoStreamReply>(&mut self.connection)
+            .await
+        {
+            Ok(info) => {
+                let unexpected =
+                    |_| unexpected(&Value::SimpleString(info.last_generated_id.clone()));
+                info.last_generated_id.parse().map_err(unexpected)?
+            }
+            Err(error) if no_stream(&error) => {
+                self.show_cursor(cursor).await?;
+                StreamId::ZERO
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if last >= cursor {
+            return Ok(None);
+        }
+        let mut set = cmd("XSETID");
+        set.arg(&self.key).arg(cursor.to_string());
+        // Refused where an entry has come meanwhile, whose id then lies after the cursor anyway.
+        match set.query_async::<()>(&mut self.connection).await {
+            Err(error) if !is_smaller(&error) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(Some(last)),
+        }
+    }
+
     /// Points the consumer group at the cursor: a view for others, never read by us.
     ///
     /// # Errors
@@ -172,6 +214,20 @@ impl Reader {
         let next = self.after(cursor, 1, None).await?;
         Ok((length, next.first().map(|entry| entry.id)))
     }
+}
+
+/// `XINFO STREAM` on a stream that does not exist says so in words only.
+fn no_stream(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("no such key"))
+}
+
+/// As `XSETID` does when the stream holds a later entry.
+fn is_smaller(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("smaller than"))
 }
 
 /// `XGROUP SETID` on a stream that does not exist says so in words only.

@@ -4,6 +4,7 @@
 use crate::draft::{self, Draft, Order};
 use crate::error::WorkerError;
 use crate::ledger::{self, Batch};
+use crate::lost;
 use crate::metrics;
 use crate::poison::{self, Parked};
 use crate::probe::Step;
@@ -41,43 +42,39 @@ async fn one(shard: &Shard, mut batch: Batch) -> Result<(), WorkerError> {
     shard.lease.check()?;
     shard.lease.probe.at(Step::Recovering);
     let _memory = shard.plant.budget.hold(BATCH_BYTES_MAX).await;
-    let Some(entries) = entries_of(shard, &batch).await? else {
-        return give_up(shard, &batch).await;
+    let entries = match entries_of(shard, &batch).await? {
+        Entries::All(entries) => Some(entries),
+        Entries::Others(left) => lost::amend(shard, &mut batch, left).await?,
+    };
+    let Some(entries) = entries else {
+        return Ok(());
     };
     let draft = settle(shard, &mut batch, (entries, Vec::new())).await?;
     shard.commit(&batch, &draft).await
 }
 
-/// The entries of a batch as they were when it was prepared; `None` when they are gone or changed.
+/// What the stream holds in the range of a batch.
+pub(crate) enum Entries {
+    /// All entries, as they were when the batch was prepared.
+    All(Arc<Vec<RawEntry>>),
+    /// What is left of them, or has changed.
+    Others(Vec<RawEntry>),
+}
+
+/// Reads the range of a batch from its stream.
 ///
 /// # Errors
 /// When Redis is not available.
-pub(crate) async fn entries_of(
-    shard: &Shard,
-    batch: &Batch,
-) -> Result<Option<Arc<Vec<RawEntry>>>, WorkerError> {
+pub(crate) async fn entries_of(shard: &Shard, batch: &Batch) -> Result<Entries, WorkerError> {
     let mut reader = Reader::shared(&shard.plant.redis, shard.id());
     let entries = reader.range(batch.first, batch.last).await?;
     let same = i32::try_from(entries.len()) == Ok(batch.entries)
         && ledger::digest(&entries) == batch.digest;
-    Ok(same.then(|| Arc::new(entries)))
-}
-
-/// A batch that cannot be made again must not stop those behind it.
-pub(crate) async fn give_up(shard: &Shard, batch: &Batch) -> Result<(), WorkerError> {
-    shard.lease.probe.at(Step::GivingUp);
-    metrics::ALARMS.add(&["entries_changed"], 1);
-    let error = WorkerError::EntriesChanged {
-        shard: shard.id(),
-        seq: batch.seq,
-    };
-    tracing::error!(shard = %shard.id(), seq = batch.seq, %error, "parking the batch");
-    ledger::park(
-        &shard.plant.desk.pool.get().await?,
-        shard.lease.fence,
-        batch.seq,
-    )
-    .await
+    Ok(if same {
+        Entries::All(Arc::new(entries))
+    } else {
+        Entries::Others(entries)
+    })
 }
 
 /// Makes a batch again and brings its rows to exactly once, parking what the store refuses.
@@ -134,7 +131,7 @@ async fn make_again(
         attempt: batch.attempt_byte(),
         snapshot: plant.controls.at(batch.revision).await?,
     };
-    let whole = parked.is_empty();
+    let whole = parked.is_empty() && batch.lost == 0;
     let draft = draft::make(&plant.cpu, &order, entries, parked).await?;
     if let Some(table) = Table::of(shard.id().signal).filter(|_| whole && draft.parked.is_empty()) {
         let made = draft.rows(table).map_or(0, |rows| rows.rows);

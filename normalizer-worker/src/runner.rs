@@ -18,7 +18,7 @@ use millrace_shared::ids::ShardId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,10 @@ use tokio_util::sync::CancellationToken;
 const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is asked whether rules, indicators or policies have changed: well within 5 s.
 const CONTROL_EVERY: Duration = Duration::from_secs(1);
+/// How often ClickHouse is asked when it was started.
+const STORE_EVERY: Duration = Duration::from_secs(2);
+/// Seconds by which two answers to that differ though it was not started anew.
+const STARTED_BLUR_S: i64 = 1;
 /// How long a stop waits for batches in flight; after that they are recovered by whoever comes next.
 const STOP_PATIENCE: Duration = Duration::from_secs(12);
 
@@ -79,6 +83,7 @@ pub async fn run(
         )),
         tokio::spawn(show(Arc::clone(&plant), held, shards, shutdown.clone())),
         tokio::spawn(keep_house(parts.pool.clone(), shutdown.clone())),
+        tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
     ];
     tracing::info!(worker = config.name, shards, "worker started");
     owner.own(config.lease / RENEWALS, &shutdown).await;
@@ -131,6 +136,7 @@ async fn build(parts: &Parts) -> Result<(Arc<Plant>, i16), WorkerError> {
         cpu: Semaphore::new(parts.threads.max(1)),
         full: config.full,
         audit_delay: config.audit_delay,
+        store_started: watch::Sender::new(0),
     };
     Ok((Arc::new(plant), shards))
 }
@@ -277,6 +283,25 @@ async fn show(
     while again.is_time(&shutdown).await {
         let ours = held.lock().map(|held| held.clone()).unwrap_or_default();
         again.note("gauges", gauges::look(&plant, &ours, shards).await);
+    }
+}
+
+/// Tells the shards when ClickHouse was started anew.
+async fn watch_store(plant: Arc<Plant>, shutdown: CancellationToken) {
+    let mut again = Again::every(STORE_EVERY);
+    while again.is_time(&shutdown).await {
+        // A store that is down is noticed by whoever needs it.
+        let Ok(started) = plant.store.started().await else {
+            continue;
+        };
+        plant.store_started.send_if_modified(|known| {
+            let first = *known == 0;
+            let anew = started - *known > STARTED_BLUR_S;
+            if anew {
+                *known = started;
+            }
+            anew && !first
+        });
     }
 }
 

@@ -25,13 +25,13 @@ use crate::reader::Reader;
 use crate::store::{InsertName, Rows, Store};
 use crate::work::Table;
 use crate::write::{self, Outcome};
-use crate::{audit, recover};
+use crate::{audit, entry_ids, recover};
 use millrace_runtime::redis::ConnectionManager;
 use millrace_shared::ids::{LedgerId, ShardId, StreamId};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use time::Date;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,8 @@ pub struct Plant {
     pub full: Full,
     /// From a batch's commit to its audit.
     pub audit_delay: Duration,
+    /// Changes whenever ClickHouse was started anew.
+    pub store_started: watch::Sender<i64>,
 }
 
 /// One shard under one lease.
@@ -150,6 +152,7 @@ impl Shard {
         let position = ledger::position(&client, self.lease.fence).await?;
         drop(client);
         self.moved(position.cursor);
+        self.keep_stream_ahead(position.cursor).await?;
         let halt = stop.child_token();
         let (send, receive) = mpsc::channel(IN_FLIGHT - 1);
         let head = async {
@@ -160,6 +163,17 @@ impl Shard {
         let audit = async { halt_on_error(&halt, audit::keep_auditing(self, &halt).await) };
         let (head, tail, audit) = tokio::join!(head, tail, audit);
         head.and(tail).and(audit)
+    }
+
+    /// A Redis that lost its tail and whose clock went back would give new entries ids that lie
+    /// behind the cursor, where nobody would read them.
+    async fn keep_stream_ahead(&self, cursor: StreamId) -> Result<(), WorkerError> {
+        let mut reader = Reader::shared(&self.plant.redis, self.id());
+        if let Some(last) = reader.keep_ahead_of(cursor).await? {
+            metrics::ALARMS.add(&["stream_behind"], 1);
+            tracing::error!(shard = %self.id(), %last, %cursor, "the stream ends before the ledger's cursor: Redis has lost entries");
+        }
+        Ok(())
     }
 
     /// Reads, transforms, prepares; writing goes on beside it.
@@ -196,6 +210,7 @@ impl Shard {
         let (day, bytes) = (range.day, range.bytes);
         let entries = Arc::new(range.entries);
         let digest = ledger::digest(&entries);
+        let ids = entry_ids::pack(entries.iter().map(|entry| entry.id));
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Err(WorkerError::Ledger("a batch without entries"));
         };
@@ -215,6 +230,8 @@ impl Shard {
             revision: order.snapshot.revision,
             received_day: date(day)?,
             attempt: 0,
+            ids,
+            lost: 0,
         };
         let span = self.span_of(&batch, &draft);
         self.prepare(position, &batch).await?;

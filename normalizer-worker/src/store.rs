@@ -140,6 +140,20 @@ impl Store {
         text.trim().parse().map_err(|_| unexpected())
     }
 
+    /// When ClickHouse was started, in seconds since 1970; off by a second now and then.
+    ///
+    /// # Errors
+    /// When ClickHouse does not answer.
+    pub async fn started(&self) -> Result<i64, WorkerError> {
+        let Store::ClickHouse(clickhouse) = self else {
+            return Ok(0);
+        };
+        let sql = "SELECT toInt64(toUnixTimestamp(now())) - toInt64(uptime()) FORMAT TabSeparated";
+        let text = ask(clickhouse, sql, &[], COUNT_TIMEOUT).await?;
+        let unexpected = |_| WorkerError::Store("unexpected answer to a question".to_owned());
+        text.trim().parse().map_err(unexpected)
+    }
+
     /// Deletes the rows of a batch, and returns when they are gone.
     ///
     /// # Errors

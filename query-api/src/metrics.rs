@@ -109,6 +109,7 @@ pub const ROUTES: &[&str] = &[
     "/api/v1/sources",
     "/api/v1/ledger/batches",
     "/api/v1/ledger/balance",
+    "/api/v1/ledger/lost",
     "/api/v1/dead-letters",
     "/api/v1/dead-letters/{id}",
     "/api/v1/dead-letters/{id}/replay",

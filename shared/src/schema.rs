@@ -21,6 +21,7 @@ pub const TIMESCALE: &[&str] = &[
     "040_metrics.sql",
     "050_rollups.sql",
     "060_workers.sql",
+    "070_lost.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

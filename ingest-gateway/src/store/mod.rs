@@ -1,10 +1,13 @@
-//! What the gateway asks the control database, and all the SQL it speaks. It only ever reads.
+//! What the gateway asks the control database, and all the SQL it speaks. It only reads, but for the
+//! record of what Redis lost.
 
 mod key;
 mod place;
+mod lost;
 
 pub(crate) use key::{KeyRecord, key};
-pub(crate) use place::place;
+pub(crate) use lost::{LostBatch, note_lost};
+pub(crate) use place::{Fate, Place, fate, place};
 
 use millrace_runtime::pg::{PgError, Pool};
 

@@ -1,5 +1,6 @@
 //! Where an entry is, by the ledger.
 
+use super::lost::columns;
 use millrace_runtime::pg::{PgError, Pool};
 use millrace_shared::ids::BatchId;
 
@@ -16,6 +17,14 @@ const DEAD: &str = "
 SELECT coalesce(sum(events), 0)::bigint, coalesce(bool_or(events_at IS NULL), false)
   FROM dead_letter
  WHERE signal = $1 AND shard = $2 AND entry_ms = $3 AND entry_seq = $4 AND state = 'PARKED'";
+/// Audited batches are forgotten after a week, the oldest first. So where one before the entry is
+/// remembered well within that time, the one that held it would be too.
+const LOST: &str = "
+SELECT EXISTS (SELECT FROM lost_entry
+                WHERE signal = $1 AND shard = $2 AND entry_ms = $3 AND entry_seq = $4) AS noted,
+       EXISTS (SELECT FROM batch
+                WHERE signal = $1 AND shard = $2 AND (last_ms, last_seq) < ($3, $4)
+                  AND audited_at > now() - interval '5 days') AS before_known";
 
 /// What the ledger knows of an entry behind its shard's cursor.
 pub(crate) struct Place {
@@ -25,6 +34,8 @@ pub(crate) struct Place {
     pub(crate) dead_lettered: i64,
     /// It is parked whole.
     pub(crate) dead_whole: bool,
+    /// Redis lost it before it was stored.
+    pub(crate) lost: bool,
 }
 
 /// A ledger batch.
@@ -37,17 +48,19 @@ pub(crate) struct Batch {
 /// Finds an entry; `None` while it lies past the cursor.
 pub(crate) async fn place(pool: &Pool, id: BatchId) -> Result<Option<Place>, PgError> {
     let client = pool.get().await?;
-    let signal = id.shard.signal.as_str();
-    let shard = i16::try_from(id.shard.shard).unwrap_or(i16::MAX);
-    let ms = i64::try_from(id.entry.ms).unwrap_or(i64::MAX);
-    let seq = i64::try_from(id.entry.seq).unwrap_or(i64::MAX);
-
+    let (signal, shard, ms, seq) = columns(id);
     let cursor = client.prepare_cached(CURSOR).await?;
     let Some(row) = client.query_opt(&cursor, &[&signal, &shard]).await? else {
         return Ok(None);
     };
     let cursor: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if (ms, seq) > cursor {
+    let lost = client.prepare_cached(LOST).await?;
+    let lost = client
+        .query_one(&lost, &[&signal, &shard, &ms, &seq])
+        .await?;
+    let (noted, before_known): (bool, bool) =
+        (lost.try_get("noted")?, lost.try_get("before_known")?);
+    if (ms, seq) > cursor && !noted {
         return Ok(None);
     }
     let dead = client.prepare_cached(DEAD).await?;
@@ -72,8 +85,33 @@ pub(crate) async fn place(pool: &Pool, id: BatchId) -> Result<Option<Place>, PgE
         Some(_) | None => None,
     };
     Ok(Some(Place {
+        lost: noted || (batch.is_none() && before_known),
         batch,
         dead_lettered: dead.try_get(0)?,
         dead_whole: dead.try_get(1)?,
     }))
+}
+
+/// What becomes of an entry that is no longer in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is stored, or parked.
+    Stored,
+    /// A worker has it in hand.
+    Open,
+    /// Neither; nobody can store it any more.
+    Lost,
+}
+
+/// Judges an entry that is no longer in its stream.
+pub(crate) async fn fate(pool: &Pool, id: BatchId) -> Result<Fate, PgError> {
+    let Some(place) = place(pool, id).await? else {
+        return Ok(Fate::Lost);
+    };
+    Ok(match &place.batch {
+        _ if place.lost => Fate::Lost,
+        _ if place.dead_whole => Fate::Stored,
+        Some(batch) if batch.state == "PREPARED" => Fate::Open,
+        Some(_) | None => Fate::Stored,
+    })
 }

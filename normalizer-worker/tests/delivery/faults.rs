@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// What must have happened for a worker to come by a fail point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scene {
+pub(crate) enum Scene {
     /// Nothing: every batch comes by.
     Plain,
     /// A batch was left prepared.
@@ -49,7 +49,7 @@ const fn scene(step: Step) -> Scene {
     }
 }
 
-fn steps_of(wanted: Scene) -> impl Iterator<Item = Step> {
+pub(crate) fn steps_of(wanted: Scene) -> impl Iterator<Item = Step> {
     Step::ALL
         .iter()
         .copied()
@@ -57,13 +57,13 @@ fn steps_of(wanted: Scene) -> impl Iterator<Item = Step> {
 }
 
 /// A worker that must die at the fail point.
-fn dies_at(stage: &Stage, step: Step) {
+pub(crate) fn dies_at(stage: &Stage, step: Step) {
     let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", step.name())]);
     assert!(!doomed.ended(), "the worker outlived {}", step.name());
 }
 
 /// The number of the batch that is prepared and not committed.
-fn left_behind(stage: &Stage) -> u64 {
+pub(crate) fn left_behind(stage: &Stage) -> u64 {
     let seq = "SELECT seq FROM batch WHERE signal = 'logs' AND shard = 0 AND state = 'PREPARED'";
     u64::try_from(stage.number(seq)).unwrap()
 }
@@ -229,45 +229,6 @@ fn an_entry_that_clickhouse_refuses_is_found_and_parked() {
     stage.until("an empty stream", &0, || stage.length(logs));
     assert_eq!(stage.rows("logs"), (100, 100));
     worker.stop();
-}
-
-fn damaged_rows_are_put_right(damage: impl Fn(u64) -> String, seen: u64) {
-    let stage = Stage::new();
-    let logs = shard(Signal::Logs, 0);
-    stage.append_logs(logs, 0, 4);
-    let worker = stage.worker(&[("MILLRACE_AUDIT_DELAY_S", "86400")]);
-    stage.until("the books", &[40, 40, 0, 0], || stage.books());
-    worker.stop();
-    let last = "SELECT max(seq) FROM batch WHERE signal = 'logs' AND shard = 0";
-    let seq = u64::try_from(stage.number(last)).unwrap();
-    let events =
-        format!("SELECT events FROM batch WHERE signal = 'logs' AND shard = 0 AND seq = {seq}");
-    assert_eq!(stage.number(&events), 40, "the entries went into one batch");
-    stage.ask(&damage(LedgerId::new(0, seq).0));
-    assert_eq!(stage.rows("logs").0, seen);
-    let worker = stage.worker(&[]);
-    stage.until("rows put right", &(40, 40), || stage.rows("logs"));
-    stage.until("an empty stream", &0, || stage.length(logs));
-    assert_eq!(stage.books(), [40, 40, 0, 0]);
-    worker.stop();
-}
-
-#[test]
-fn rows_doubled_behind_our_back_are_put_right_by_the_audit() {
-    let double =
-        |id| format!("INSERT INTO millrace.logs SELECT * FROM millrace.logs WHERE BatchId = {id}");
-    damaged_rows_are_put_right(double, 80);
-}
-
-#[test]
-fn rows_lost_behind_our_back_are_put_right_by_the_audit() {
-    let lose = |id| {
-        format!(
-            "ALTER TABLE millrace.logs DELETE WHERE BatchId = {id} AND RowNumber < 3 \
-             SETTINGS mutations_sync = 2"
-        )
-    };
-    damaged_rows_are_put_right(lose, 37);
 }
 
 #[test]

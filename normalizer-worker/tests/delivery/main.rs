@@ -11,5 +11,6 @@
 
 mod stage;
 mod faults;
+mod loss;
 mod commit;
 mod flow;

@@ -1,7 +1,7 @@
 //! The stage of these tests: the three real stores, a worker as a process, and entries appended to
 //! the streams as the gateway would.
 
-use millrace_devstack::{Options, Stack};
+use millrace_devstack::{Engine, Options, Stack};
 use millrace_runtime::clickhouse::{Clickhouse, Query};
 use millrace_shared::Signal;
 use millrace_shared::entry::{BODY_FIELD, META_FIELD, Meta};
@@ -182,13 +182,29 @@ impl Stage {
     }
 
     /// Appends bodies of ten log records each, numbered on from `first`.
-    pub fn append_logs(&self, shard: ShardId, first: u32, bodies: u32) {
-        for body in 0..bodies {
+    pub fn append_logs(&self, shard: ShardId, first: u32, bodies: u32) -> Vec<StreamId> {
+        let body = |body| {
             let logs: Vec<Value> = (0..10)
                 .map(|n| serde_json::json!({"service": "s", "message": format!("event {}", first + body * 10 + n)}))
                 .collect();
-            self.append(shard, &serde_json::json!({"logs": logs}), 10);
-        }
+            self.append(shard, &serde_json::json!({"logs": logs}), 10)
+        };
+        (0..bodies).map(body).collect()
+    }
+
+    /// Stops an engine in good order and starts it again.
+    pub fn restart(&self, engine: Engine) {
+        ENGINES.restart(engine).unwrap();
+    }
+
+    /// Runs a command of Redis.
+    pub fn redis_command(&self, words: &[&str]) -> redis::Value {
+        self.runtime.block_on(async {
+            let mut connection = self.redis.get_multiplexed_async_connection().await.unwrap();
+            let mut command = redis::cmd(words[0]);
+            command.arg(&words[1..]);
+            command.query_async(&mut connection).await.unwrap()
+        })
     }
 
     /// Entries in a stream.

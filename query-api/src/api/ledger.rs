@@ -8,7 +8,8 @@ use crate::metrics;
 use crate::principal::{Caller, Permission};
 use crate::store::Table;
 use crate::store::ledger::{
-    self, Batch, Batches, OwnRows, OwnSamples, RowsOfBatch, Settled, SettledOf,
+    self, Batch, Batches, LostBatch, LostBatches, OwnRows, OwnSamples, RowsOfBatch, Settled,
+    SettledOf,
 };
 use actix_web::web::{Data, Json};
 use base64::Engine as _;
@@ -144,6 +145,39 @@ async fn own(
         }
     }
     Ok(())
+}
+
+/// Which lost batches are listed.
+#[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LostSearch {
+    /// At most so many, 1 to 200.
+    limit: Option<Loose>,
+}
+
+/// Batches that were lost.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LostAnswer {
+    /// The last found first. Only a Redis that lost what it had on disk puts anything here.
+    batches: Vec<LostBatch>,
+}
+
+/// List acknowledged batches that Redis lost before they were stored.
+#[utoipa::path(get, path = "/api/v1/ledger/lost", params(LostSearch), tag = "ledger",
+    responses((status = 200, body = LostAnswer)))]
+pub(crate) async fn lost(
+    api: Data<Api>,
+    caller: Caller,
+    asked: Asked<LostSearch>,
+) -> Result<Json<LostAnswer>, Problem> {
+    let Asked(search) = asked;
+    let limit = limit(search.limit.as_ref(), BATCHES.0, BATCHES.1)?;
+    let asked = LostBatches {
+        limit: i64::from(limit),
+    };
+    let batches = api.pg.rows(&caller.bind(asked)?).await?;
+    Ok(Json(LostAnswer { batches }))
 }
 
 /// The books of an organisation.

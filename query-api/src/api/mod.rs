@@ -88,6 +88,7 @@ fn handling(config: &mut ServiceConfig) {
         .service(at("/usage").route(get().to(usage::usage)))
         .service(at("/sources").route(get().to(usage::sources)))
         .service(at("/ledger/batches").route(get().to(ledger::batches)))
+        .service(at("/ledger/lost").route(get().to(ledger::lost)))
         .service(at("/ledger/balance").route(get().to(ledger::balance)))
         .service(at("/dead-letters").route(get().to(dead_letters::list)))
         .service(at("/dead-letters/{id}").route(get().to(dead_letters::show)))

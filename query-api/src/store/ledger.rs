@@ -204,6 +204,59 @@ impl PgQuery for OwnSamples {
     }
 }
 
+/// Acknowledged batches of the organisation that Redis lost, the last found first.
+#[derive(Clone, Copy, Debug)]
+pub struct LostBatches {
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A batch that was acknowledged, and lost by Redis before it was stored.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LostBatch {
+    /// The id that was given to the agent.
+    pub batch_id: String,
+    /// The signal.
+    pub signal: String,
+    /// Events accepted in it.
+    pub events: i32,
+    /// When it was accepted, milliseconds since 1970.
+    pub accepted_at_ms: i64,
+    /// When the loss was found.
+    pub found_at: Moment,
+}
+
+impl Needs for LostBatches {
+    fn permission(&self) -> Permission {
+        Permission::LedgerRead
+    }
+}
+
+impl PgQuery for LostBatches {
+    type Row = LostBatch;
+
+    fn sql(&self) -> &'static str {
+        "SELECT coalesce(batch_id, '') AS batch_id, signal, coalesce(events, 0) AS events,
+                entry_ms, found_at
+           FROM lost_entry WHERE org_id = $1
+          ORDER BY found_at DESC, entry_ms DESC, entry_seq DESC LIMIT $2"
+    }
+
+    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.limit]
+    }
+
+    fn row(row: &Row) -> Result<LostBatch, tokio_postgres::Error> {
+        Ok(LostBatch {
+            batch_id: row.try_get("batch_id")?,
+            signal: row.try_get("signal")?,
+            events: row.try_get("events")?,
+            accepted_at_ms: row.try_get("entry_ms")?,
+            found_at: row.try_get::<_, OffsetDateTime>("found_at")?.into(),
+        })
+    }
+}
+
 /// What the books say is settled, by signal.
 #[derive(Clone, Copy, Debug)]
 pub struct Settled;
