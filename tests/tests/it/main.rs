@@ -20,6 +20,7 @@ mod privacy;
 mod detection;
 mod series;
 mod outages;
+mod tail;
 mod dead_letters;
 mod chaos;
 mod schema;
