@@ -145,7 +145,7 @@ impl Store {
     /// # Errors
     /// When ClickHouse does not answer.
     pub async fn started(&self) -> Result<i64, WorkerError> {
-        let Store::ClickHouse(clickhouse) = self else {
+        let Store::ClickHouse { clickhouse, .. } = self else {
             return Ok(0);
         };
         let sql = "SELECT toInt64(toUnixTimestamp(now())) - toInt64(uptime()) FORMAT TabSeparated";
