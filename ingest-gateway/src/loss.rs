@@ -211,13 +211,16 @@ pub(crate) async fn is_waiting(
     batch: BatchId,
 ) -> Result<bool, Problem> {
     let command = look_up(batch.shard, batch.entry);
-    let found: Result<Vec<redis::Value>, RedisError> = command.query_async(redis).await;
+    // A connection finds out with its first command that Redis was restarted; to ask again is
+    // harmless.
+    let mut found: Result<Vec<redis::Value>, RedisError> = command.query_async(redis).await;
+    if found.is_err() {
+        found = command.query_async(redis).await;
+    }
     found.map(|entries| !entries.is_empty()).map_err(|error| {
         tracing::warn!(%error, "a stream cannot be asked");
-        Problem::new(
-            Refusal::DependencyDown,
-            "the streams cannot be asked at the moment",
-        )
+        let detail = "the streams cannot be asked at the moment";
+        Problem::new(Refusal::DependencyDown, detail)
     })
 }
 
