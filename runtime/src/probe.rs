@@ -154,7 +154,7 @@ mod tests {
         let read = |value: &str, profile: &str| {
             let vars = [("MILLRACE_PROFILE", profile), (SETTING, value)];
             let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            Probe::<Step>::read(&Settings::from_vars(vars.into_iter()).unwrap())
+            Probe::<Step>::read(&Settings::from_vars(vars).unwrap())
         };
         assert!(read("", "production").unwrap().0.is_none());
         assert!(read("first", "development").unwrap().0.is_some());
