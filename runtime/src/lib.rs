@@ -10,6 +10,7 @@
 //! probe     fail points: places at which a test can end the process
 //! shutdown  SIGTERM and SIGINT as one token
 //! admin     the port for /metrics, /healthz and /readyz
+//! outgoing  requests to addresses that tenants choose, and that must not lead inside
 //! pg, redis, clickhouse   clients with sane time-outs that never retry what is not idempotent
 //! ```
 //!
@@ -28,3 +29,4 @@ pub mod admin;
 pub mod pg;
 pub mod redis;
 pub mod clickhouse;
+pub mod outgoing;

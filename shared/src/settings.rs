@@ -121,6 +121,12 @@ pub const SETTINGS: &[Setting] = &[
         "Root certificates (PEM) that are trusted besides the system's when a store is reached by TLS.",
     ),
     setting(
+        "MILLRACE_OUTGOING_NETWORKS",
+        Some(""),
+        Reader::All,
+        "Networks (CIDR, comma-separated) of the installation that webhooks and feeds may reach, by plain HTTP, on any port and under local names too.",
+    ),
+    setting(
         "MILLRACE_LOG",
         Some("info"),
         Reader::All,
