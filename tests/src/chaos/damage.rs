@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const POINT_PATIENCE: Duration = Duration::from_secs(25);
 /// So many batches in doubt are waited for, so long.
 const IN_DOUBT: usize = 4;
-const DOUBT_PATIENCE: Duration = Duration::from_secs(12);
+const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
 /// Batches damaged in one drill: each costs a mutation or two.
 const BATCHES: usize = 12;
 /// The workers.

@@ -35,6 +35,8 @@ pub const ORGS: usize = 3;
 pub const POISON_RARELY: u64 = 400;
 /// … but where a fail point lies on its way.
 pub const POISON_OFTEN: u64 = 4;
+/// Whatever has not come up within this does not come up at all, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Ports below those that the system gives to outgoing connections, so that a service that was
 /// killed finds its own again.
 const PORTS: std::ops::Range<u64> = 15_000..32_000;
@@ -219,7 +221,7 @@ impl Site {
         let sql = "SELECT coalesce(min(revision), 0) FROM (SELECT DISTINCT ON (shard) revision \
                      FROM batch WHERE signal = 'audit' ORDER BY shard, seq DESC) AS newest \
                    HAVING count(*) = 4";
-        crate::until("the workers work by the newest rules", || {
+        crate::within(PATIENCE, "the workers work by the newest rules", || {
             let event = serde_json::json!({"event_type": "AUTHORIZATION", "action": "look", "outcome": "SUCCESS"});
             org.send(
                 millrace_shared::Signal::Audit,
@@ -247,7 +249,8 @@ impl Site {
         }
         let http = Http::new();
         for name in Site::NAMES {
-            crate::until(
+            crate::within(
+                PATIENCE,
                 &format!("{name} is ready ({})", process::logs().display()),
                 || {
                     let mut member = self.member(name);
@@ -269,7 +272,7 @@ impl Site {
     /// # Panics
     /// When it does not come up.
     pub fn resume(&self, engine: Engine) {
-        crate::until(&format!("{engine} serves"), || {
+        crate::within(PATIENCE, &format!("{engine} serves"), || {
             self.stack()
                 .resume(engine)
                 .map_err(|error| error.to_string())

@@ -6,6 +6,7 @@ use crate::http::Http;
 use crate::wait::block_on;
 use millrace_shared::Signal;
 use millrace_shared::ids::ShardId;
+use redis::AsyncConnectionConfig;
 use std::time::Duration;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
@@ -77,8 +78,14 @@ pub fn redis<T: redis::FromRedisValue>(site: &Site, words: &[&str]) -> Result<T,
         command.arg(*word);
     }
     let client = redis::Client::open(site.stack().redis_url()).map_err(|e| e.to_string())?;
+    // The client's own limits are shorter than what a busy machine takes.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
     let asked = async {
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
         command.query_async(&mut connection).await
     };
     block_on(async { tokio::time::timeout(PATIENCE, asked).await })
