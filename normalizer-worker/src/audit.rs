@@ -3,6 +3,8 @@
 //!
 //! Nothing is trimmed that is not audited.
 
+use crate::age;
+use crate::draft;
 use crate::error::WorkerError;
 use crate::ledger::{self, Batch};
 use crate::metrics;
@@ -15,9 +17,9 @@ use crate::shard::Shard;
 use crate::work::{RawEntry, Table};
 use millrace_shared::ids::StreamId;
 use millrace_shared::outcome::DeadReason;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two looks for batches that are due.
@@ -110,16 +112,20 @@ async fn judge(shard: &Shard, due: Vec<Batch>) -> Result<Vec<i64>, WorkerError> 
         // Samples were stored by the commit itself.
         return Ok(due.iter().map(|batch| batch.seq).collect());
     };
+    // What is past its retention the store may have dropped: there is nothing to be compared.
+    let signal = shard.id().signal;
+    let over = |batch: &Batch| age::is_over(signal, age::day_number(batch.received_day));
+    let (gone, due): (Vec<Batch>, Vec<Batch>) = due.into_iter().partition(over);
+    let mut good: Vec<i64> = gone.iter().map(|batch| batch.seq).collect();
     let ids: Vec<_> = due
         .iter()
         .map(|batch| batch.ledger_id(shard.id()))
         .collect();
     let days = due.iter().map(|batch| batch.received_day);
     let (Some(from), Some(to)) = (days.clone().min(), days.max()) else {
-        return Ok(Vec::new());
+        return Ok(good);
     };
     let counts = shard.plant.store.count(table, (from, to), &ids).await?;
-    let mut good = Vec::with_capacity(due.len());
     for (batch, id) in due.into_iter().zip(ids) {
         let expected = u64::try_from(batch.rows_of(table)).unwrap_or(0);
         let found = match &counts {
@@ -148,15 +154,19 @@ async fn repair(shard: &Shard, mut batch: Batch, found: Found) -> Result<(), Wor
         return ledger::park(&pool.get().await?, shard.lease.fence, batch.seq).await;
     };
     let parked = parked_of(shard, &batch).await?;
-    let (kept, parked) = part(&entries, &parked);
-    recover::settle(shard, &mut batch, (Arc::new(kept), parked)).await?;
+    let parked = part(&entries, &parked);
+    let kept = draft::without(&entries, &parked);
+    recover::settle(shard, &mut batch, (kept, parked)).await?;
     ledger::rewritten(&pool.get().await?, shard.lease.fence, batch.seq).await
 }
 
-/// Entries of the batch that were parked because the store refused them.
-async fn parked_of(shard: &Shard, batch: &Batch) -> Result<Vec<StreamId>, WorkerError> {
-    let sql = "SELECT entry_ms, entry_seq FROM dead_letter \
-                WHERE signal = $1 AND shard = $2 AND events_at IS NULL AND reason = $3 \
+/// An entry with the events of it that were parked; with none when it was parked whole.
+type Refused = (StreamId, Option<Vec<i32>>);
+
+/// What of the batch was parked because a store refused it.
+async fn parked_of(shard: &Shard, batch: &Batch) -> Result<Vec<Refused>, WorkerError> {
+    let sql = "SELECT entry_ms, entry_seq, events_at FROM dead_letter \
+                WHERE signal = $1 AND shard = $2 AND reason = $3 \
                   AND (entry_ms, entry_seq) >= ($4, $5) AND (entry_ms, entry_seq) <= ($6, $7)";
     let fence = shard.lease.fence;
     let (first, last) = (ledger::columns(batch.first), ledger::columns(batch.last));
@@ -176,20 +186,24 @@ async fn parked_of(shard: &Shard, batch: &Batch) -> Result<Vec<StreamId>, Worker
             ],
         )
         .await?;
-    rows.iter()
-        .map(|row| ledger::stream_id(row, "entry_ms", "entry_seq"))
-        .collect()
+    let refused = |row: &Row| {
+        let id = ledger::stream_id(row, "entry_ms", "entry_seq")?;
+        Ok((id, row.try_get("events_at")?))
+    };
+    rows.iter().map(refused).collect()
 }
 
-fn part(entries: &[RawEntry], parked: &[StreamId]) -> (Vec<RawEntry>, Vec<Parked>) {
-    let (away, kept): (Vec<RawEntry>, Vec<RawEntry>) = entries
-        .iter()
-        .cloned()
-        .partition(|entry| parked.contains(&entry.id));
-    let park = |entry| Parked {
-        entry,
-        reason: DeadReason::RefusedByStore,
-        detail: String::new(),
+fn part(entries: &[RawEntry], refused: &[Refused]) -> Vec<Parked> {
+    let park = |(id, events): &Refused| {
+        let entry = entries.iter().find(|entry| entry.id == *id)?;
+        let at = |events: &Vec<i32>| {
+            let indexes = events.iter().filter_map(|at| u16::try_from(*at).ok());
+            indexes.collect()
+        };
+        Some(Parked {
+            events_at: events.as_ref().map(at),
+            ..Parked::whole(entry.clone(), DeadReason::RefusedByStore, "")
+        })
     };
-    (kept, away.into_iter().map(park).collect())
+    refused.iter().filter_map(park).collect()
 }

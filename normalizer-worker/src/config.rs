@@ -41,6 +41,8 @@ pub struct Config {
     pub audit_delay: Duration,
     /// Series an organisation may have.
     pub series_max: u64,
+    /// Days for which the contents of dead letters are kept.
+    pub letter_days: i32,
     /// Where indicator files lie.
     pub indicators_dir: Option<PathBuf>,
     /// What of the pure half does not depend on the control tables.
@@ -74,6 +76,8 @@ impl Config {
             insert_timeout: settings.seconds("MILLRACE_INSERT_TIMEOUT_S", 1..=3600)?,
             audit_delay: settings.seconds("MILLRACE_AUDIT_DELAY_S", 0..=86_400)?,
             series_max: settings.within("MILLRACE_SERIES_MAX", 1..=u64::MAX)?,
+            letter_days: i32::try_from(settings.within("MILLRACE_DEAD_LETTER_DAYS", 1..=3650)?)
+                .unwrap_or(i32::MAX),
             indicators_dir: directory(settings)?,
             fixed: Fixed {
                 geo: geo(settings)?,

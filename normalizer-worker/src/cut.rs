@@ -4,7 +4,7 @@
 use crate::work::RawEntry;
 use millrace_shared::entry::Meta;
 use millrace_shared::inflate::Encoding;
-use millrace_shared::limits::{BATCH_BYTES_MAX, INFLATED_BYTES_MAX, NS_PER_DAY};
+use millrace_shared::limits::{BATCH_BYTES_MAX, INFLATED_BYTES_MAX, RECEIVED_DAY_MAX};
 
 /// Milliseconds in a day, for entries known only by their id.
 const MS_PER_DAY: u64 = 24 * 3600 * 1000;
@@ -33,7 +33,7 @@ impl Measured {
         let by_id = i64::try_from(entry.id.ms / MS_PER_DAY).unwrap_or(i64::MAX);
         let day = meta
             .as_ref()
-            .map_or(by_id, |meta| meta.received_at.div_euclid(NS_PER_DAY));
+            .map_or(by_id.min(RECEIVED_DAY_MAX), Meta::received_day);
         let rows = meta.as_ref().map_or(0, |meta| meta.accepted as usize);
         let bytes = meta.map_or(entry.body.len(), |meta| {
             inflated(meta.encoding(), &entry.body)
@@ -147,6 +147,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use millrace_shared::ids::StreamId;
+    use millrace_shared::limits::NS_PER_DAY;
     use millrace_shared::wire::BodyFormat;
     use proptest::prelude::*;
 

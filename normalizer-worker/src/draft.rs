@@ -4,12 +4,13 @@
 use crate::control_loader::Snapshot;
 use crate::error::WorkerError;
 use crate::pipeline::{Task, transform};
-use crate::poison::{Bisect, Parked};
+use crate::poison::{self, Bisect, Parked};
 use crate::store::Rows;
-use crate::work::{Output, RawEntry, Table, TargetRows};
+use crate::work::{Aside, Output, RawEntry, Table, TargetRows};
 use bytes::Bytes;
-use millrace_shared::ids::{LedgerId, ShardId};
+use millrace_shared::ids::{LedgerId, ShardId, StreamId};
 use millrace_shared::outcome::DeadReason;
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -31,7 +32,7 @@ pub struct Order {
 pub struct Draft {
     /// The entries it was made of.
     pub entries: Arc<Vec<RawEntry>>,
-    /// Entries left out of it.
+    /// What is left out of it: whole entries, which are not among the entries, and events.
     pub parked: Vec<Parked>,
     /// What it becomes; the bodies of its targets are in `bodies`.
     pub output: Output,
@@ -53,28 +54,19 @@ impl Draft {
     /// The rows for a table, ready to be posted.
     #[must_use]
     pub fn rows(&self, table: Table) -> Option<Rows> {
-        let (target, body) = self.target(table)?;
+        let mut targets = self.output.targets.iter();
+        let at = targets.position(|target| target.table == table)?;
+        let target = self.output.targets.get(at)?;
         Some(Rows {
             table,
             rows: u64::from(target.rows),
-            body: body.clone(),
+            body: self.bodies.get(at)?.clone(),
         })
-    }
-
-    /// The rows for a table, with where those of each entry end.
-    #[must_use]
-    pub fn target(&self, table: Table) -> Option<(&TargetRows, &Bytes)> {
-        let at = self
-            .output
-            .targets
-            .iter()
-            .position(|target| target.table == table)?;
-        Some((self.output.targets.get(at)?, self.bodies.get(at)?))
     }
 }
 
-/// Makes the batch, leaving out the entries already parked. An entry on which the pure half breaks
-/// down is parked too: it must not stop its shard for ever.
+/// Makes the batch, leaving out what is parked already. An entry on which the pure half breaks down
+/// is parked too: it must not stop its shard for ever.
 ///
 /// # Errors
 /// When the pure half gives no answer at all.
@@ -85,55 +77,48 @@ pub async fn make(
     mut parked: Vec<Parked>,
 ) -> Result<Draft, WorkerError> {
     let _turn = cpu.acquire().await.map_err(|_| WorkerError::Stopping)?;
-    if let Some(output) = run(order, Arc::clone(&entries)).await {
+    let aside = Arc::new(poison::aside(&parked));
+    if let Some(output) = run(order, Arc::clone(&entries), &aside).await {
         return Ok(Draft::new(entries, parked, output));
     }
     let mut search = Bisect::new(entries.len());
     while let Some(range) = search.ask() {
         let part = entries.get(range).unwrap_or_default().to_vec();
-        search.tell(run(order, Arc::new(part)).await.is_some());
+        search.tell(run(order, Arc::new(part), &aside).await.is_some());
     }
     let bad = search.found();
     tracing::error!(shard = %order.shard, entries = bad.len(), "the worker broke down on entries, parking them");
-    let detail = "the worker broke down on this entry";
-    let rest = set_aside(
-        &entries,
-        &bad,
-        &mut parked,
-        (DeadReason::Undecodable, detail),
-    );
-    let output = run(order, Arc::clone(&rest))
+    for entry in bad.iter().filter_map(|at| entries.get(*at)) {
+        let detail = "the worker broke down on this entry";
+        parked.retain(|one| one.entry.id != entry.id);
+        parked.push(Parked::whole(
+            entry.clone(),
+            DeadReason::Undecodable,
+            detail,
+        ));
+    }
+    let rest = without(&entries, &parked);
+    let output = run(order, Arc::clone(&rest), &aside)
         .await
         .ok_or(WorkerError::Transform)?;
     Ok(Draft::new(rest, parked, output))
 }
 
-/// Moves the entries at `bad` to those parked; returns the others.
+/// The entries that are not parked whole.
 #[must_use]
-pub fn set_aside(
-    entries: &[RawEntry],
-    bad: &[usize],
-    parked: &mut Vec<Parked>,
-    (reason, detail): (DeadReason, &str),
-) -> Arc<Vec<RawEntry>> {
-    let mut rest = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.iter().enumerate() {
-        if bad.contains(&at) {
-            parked.push(Parked {
-                entry: entry.clone(),
-                reason,
-                detail: detail.to_owned(),
-            });
-        } else {
-            rest.push(entry.clone());
-        }
-    }
-    Arc::new(rest)
+pub fn without(entries: &[RawEntry], parked: &[Parked]) -> Arc<Vec<RawEntry>> {
+    let gone: HashSet<StreamId> = parked
+        .iter()
+        .filter(|one| one.events_at.is_none())
+        .map(|one| one.entry.id)
+        .collect();
+    let rest = entries.iter().filter(|entry| !gone.contains(&entry.id));
+    Arc::new(rest.cloned().collect())
 }
 
 /// Runs the pure half on a thread of its own; `None` when it breaks down.
-async fn run(order: &Order, entries: Arc<Vec<RawEntry>>) -> Option<Output> {
-    let order = order.clone();
+async fn run(order: &Order, entries: Arc<Vec<RawEntry>>, aside: &Arc<Aside>) -> Option<Output> {
+    let (order, aside) = (order.clone(), Arc::clone(aside));
     let work = move || {
         let Order {
             shard,
@@ -148,6 +133,7 @@ async fn run(order: &Order, entries: Arc<Vec<RawEntry>>) -> Option<Output> {
                 ledger: *ledger,
                 attempt: *attempt,
                 control,
+                aside: &aside,
             },
             &entries,
         )

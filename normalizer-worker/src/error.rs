@@ -25,6 +25,9 @@ pub enum WorkerError {
     /// ClickHouse refuses every entry of a batch: that is no poison but a fault of the schema.
     #[error("clickhouse refuses every entry of a batch with code {0}")]
     RefusesAll(u32),
+    /// PostgreSQL refuses the commit of whatever it is given: no poison either.
+    #[error("postgresql refuses every commit: {0}")]
+    CommitRefusesAll(String),
     /// Another worker owns the shard.
     #[error("shard {0} is owned by another worker")]
     Fenced(ShardId),
@@ -72,6 +75,10 @@ fn said(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// Classes of SQLSTATE that are about what was given, so that the same is refused again: cardinality
+/// violation, data exception, integrity constraint violation, program limit exceeded.
+const CONTENT_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
+
 /// What a shard does after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -82,6 +89,17 @@ pub enum Then {
 }
 
 impl WorkerError {
+    /// The SQLSTATE with which PostgreSQL refuses what it was given for its content.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        let WorkerError::Postgres(error) = self else {
+            return None;
+        };
+        let state = error.code()?.code();
+        let class = state.get(..2)?;
+        CONTENT_CLASSES.contains(&class).then_some(state)
+    }
+
     /// What follows from it.
     #[must_use]
     pub const fn then(&self) -> Then {
@@ -93,6 +111,7 @@ impl WorkerError {
             | WorkerError::Store(_)
             | WorkerError::RefusedRows(_)
             | WorkerError::RefusesAll(_)
+            | WorkerError::CommitRefusesAll(_)
             | WorkerError::LeaseEnds(_)
             | WorkerError::Ledger(_)
             | WorkerError::Control(_)
@@ -108,7 +127,9 @@ impl WorkerError {
     pub const fn part(&self) -> &'static str {
         match self {
             WorkerError::Redis(_) => "redis",
-            WorkerError::Postgres(_) | WorkerError::Pool(_) => "postgres",
+            WorkerError::Postgres(_) | WorkerError::Pool(_) | WorkerError::CommitRefusesAll(_) => {
+                "postgres"
+            }
             WorkerError::Store(_) | WorkerError::RefusedRows(_) | WorkerError::RefusesAll(_) => {
                 "clickhouse"
             }

@@ -9,6 +9,7 @@ use crate::shard::Plant;
 use millrace_runtime::clock::now_ns;
 use millrace_shared::Signal;
 use millrace_shared::ids::{ShardId, StreamId};
+use millrace_shared::outcome::DeadReason;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub async fn look(plant: &Plant, held: &[Fence], shards: i16) -> Result<(), Work
     streams(plant, held).await?;
     ledger_states(plant).await?;
     outbox(plant).await?;
+    letters(plant).await?;
     books(plant, shards).await
 }
 
@@ -103,6 +105,29 @@ async fn outbox(plant: &Plant) -> Result<(), WorkerError> {
     }
     for state in OUTBOX_STATES {
         metrics::OUTBOX.set(&[state], float(counts.get(state).copied().unwrap_or(0)));
+    }
+    Ok(())
+}
+
+/// The dead letters that wait for somebody to decide.
+async fn letters(plant: &Plant) -> Result<(), WorkerError> {
+    let sql = "SELECT signal, reason, sum(events)::int8, \
+                      extract(epoch FROM now() - min(parked_at))::float8 \
+                 FROM dead_letter WHERE state = 'PARKED' GROUP BY signal, reason";
+    let mut parked: HashMap<(String, String), (i64, f64)> = HashMap::new();
+    for row in plant.desk.pool.get().await?.query(sql, &[]).await? {
+        let key = (row.try_get(0)?, row.try_get(1)?);
+        parked.insert(key, (row.try_get(2)?, row.try_get(3)?));
+    }
+    for signal in Signal::ALL {
+        let mut oldest: f64 = 0.0;
+        for reason in DeadReason::ALL {
+            let key = (signal.as_str().to_owned(), reason.as_str().to_owned());
+            let (events, age) = parked.get(&key).copied().unwrap_or_default();
+            metrics::DEAD_LETTERS.set(&[signal.as_str(), reason.as_str()], float(events));
+            oldest = oldest.max(age);
+        }
+        metrics::DEAD_LETTERS_OLDEST.set(&[signal.as_str()], oldest);
     }
     Ok(())
 }

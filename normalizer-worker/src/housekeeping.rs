@@ -1,11 +1,13 @@
 //! Removes what nobody needs any more, once for all workers: windows that have run out, ledger rows
-//! long audited, notifications long sent, and metrics past their retention where the database has no
-//! policies of its own. Touches nothing that is still in work.
+//! long audited, notifications long sent, the contents of dead letters past their retention, and
+//! metrics past theirs where the database has no policies of its own. Touches nothing that is still
+//! in work.
 
 use crate::error::WorkerError;
 use crate::metrics;
 use deadpool_postgres::{Client, Pool};
 use std::time::Duration;
+use tokio_postgres::Row;
 
 /// How often.
 pub const EVERY: Duration = Duration::from_secs(60);
@@ -18,32 +20,62 @@ const KEPT_DAYS: i32 = 7;
 /// Days raw samples are kept; with policies the database sees to it (timescale-init).
 const SAMPLES_DAYS: i32 = 30;
 
-/// Removes, in this order; every statement deletes at most `$1` rows.
-const REMOVALS: [(&str, &str); 3] = [
+/// Days for which the record of a closed dead letter, without contents, can still be looked at.
+const LETTERS_DAYS: i32 = 365;
+
+/// Erases the contents of letters past their retention and closes those that nobody has decided on:
+/// in the books they stay dead-lettered. An organisation's own number of days counts before the
+/// installation's, $2.
+const EXPIRE: &str = "WITH due AS ( \
+     SELECT d.id FROM dead_letter AS d LEFT JOIN organisation AS o ON o.id = d.org_id \
+      WHERE d.erased_at IS NULL AND d.parked_at < now() - make_interval(days => \
+            CASE WHEN jsonb_typeof(o.settings -> 'dead_letter_days') = 'number' \
+                 THEN least(greatest((o.settings ->> 'dead_letter_days')::numeric, 1), 3650)::int \
+                 ELSE $2 END) \
+      ORDER BY d.parked_at LIMIT $1 FOR UPDATE OF d SKIP LOCKED) \
+   UPDATE dead_letter AS d \
+      SET meta = '', body = '', erased_at = now(), \
+          state = CASE d.state WHEN 'PARKED' THEN 'EXPIRED' ELSE d.state END, \
+          closed_at = coalesce(d.closed_at, now()), closed_by = coalesce(d.closed_by, 'retention') \
+     FROM due WHERE d.id = due.id RETURNING d.state";
+
+/// Removes, in this order; every statement deletes at most `$1` rows, of an age of so many days.
+const REMOVALS: [(&str, i32, &str); 4] = [
     (
         "rule_window",
+        0,
         "DELETE FROM rule_window WHERE ctid = ANY (ARRAY( \
-           SELECT ctid FROM rule_window WHERE expires_at < now() LIMIT $1))",
+           SELECT ctid FROM rule_window WHERE expires_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
     (
         "batch",
+        KEPT_DAYS,
         "DELETE FROM batch WHERE ctid = ANY (ARRAY( \
            SELECT ctid FROM batch WHERE state = 'AUDITED' \
               AND audited_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
     (
         "outbox",
+        KEPT_DAYS,
         "DELETE FROM outbox WHERE ctid = ANY (ARRAY( \
            SELECT ctid FROM outbox WHERE state = 'sent' \
               AND created_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
+    (
+        "dead_letter",
+        LETTERS_DAYS,
+        "DELETE FROM dead_letter WHERE ctid = ANY (ARRAY( \
+           SELECT ctid FROM dead_letter WHERE state <> 'PARKED' AND erased_at IS NOT NULL \
+              AND closed_at < now() - make_interval(days => $2) LIMIT $1))",
+    ),
 ];
 
-/// One round; nothing happens while another worker is at it.
+/// One round; nothing happens while another worker is at it. Contents of dead letters are kept for
+/// `letter_days`.
 ///
 /// # Errors
 /// When PostgreSQL is not available.
-pub async fn round(pool: &Pool) -> Result<(), WorkerError> {
+pub async fn round(pool: &Pool, letter_days: i32) -> Result<(), WorkerError> {
     let client = pool.get().await?;
     let row = client
         .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
@@ -51,20 +83,20 @@ pub async fn round(pool: &Pool) -> Result<(), WorkerError> {
     if !row.try_get::<_, bool>(0)? {
         return Ok(());
     }
-    let done = clean(&client).await;
+    let done = clean(&client, letter_days).await;
     client
         .query_one("SELECT pg_advisory_unlock($1)", &[&LOCK])
         .await?;
     done
 }
 
-async fn clean(client: &Client) -> Result<(), WorkerError> {
-    for (what, sql) in REMOVALS {
-        let removed = if what == "rule_window" {
-            client.execute(sql, &[&ROWS_AT_ONCE]).await?
-        } else {
-            client.execute(sql, &[&ROWS_AT_ONCE, &KEPT_DAYS]).await?
-        };
+async fn clean(client: &Client, letter_days: i32) -> Result<(), WorkerError> {
+    let erased = client.query(EXPIRE, &[&ROWS_AT_ONCE, &letter_days]).await?;
+    let state = |row: &Row| row.try_get::<_, String>(0).unwrap_or_default();
+    let expired = erased.iter().filter(|row| state(row) == "EXPIRED");
+    metrics::HOUSEKEEPING.add(&["dead_letter_expired"], expired.count() as u64);
+    for (what, days, sql) in REMOVALS {
+        let removed = client.execute(sql, &[&ROWS_AT_ONCE, &days]).await?;
         metrics::HOUSEKEEPING.add(&[what], removed);
     }
     client

@@ -75,6 +75,8 @@ pub struct Batch {
     pub ids: Vec<u8>,
     /// Entries that Redis lost before they became rows; `entries` are the others.
     pub lost: i32,
+    /// Its entries were past their retention when it was prepared: all of them are parked.
+    pub too_old: bool,
 }
 
 impl Batch {
@@ -120,12 +122,13 @@ impl Batch {
             attempt: row.try_get("attempt")?,
             ids: row.try_get("entry_ids")?,
             lost: row.try_get("lost")?,
+            too_old: row.try_get("too_old")?,
         })
     }
 }
 
 const BATCH_COLUMNS: &str = "seq, first_ms, first_seq, last_ms, last_seq, entries, events, digest, \
-                             targets, revision, received_day, attempt, entry_ids, lost";
+                             targets, revision, received_day, attempt, entry_ids, lost, too_old";
 
 /// SHA-256 over ids, descriptions and bodies, each with its length before it.
 #[must_use]
@@ -219,8 +222,9 @@ pub async fn prepare(
                   WHERE signal = $1 AND shard = $2 AND epoch = $3 \
                     AND next_seq = $4 AND cursor_ms = $5 AND cursor_seq = $6 RETURNING 1) \
                INSERT INTO batch (signal, shard, epoch, seq, first_ms, first_seq, last_ms, last_seq, \
-                                  entries, events, digest, targets, revision, received_day, entry_ids) \
-               SELECT $1, $2, $3, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM moved";
+                                  entries, events, digest, targets, revision, received_day, \
+                                  entry_ids, too_old) \
+               SELECT $1, $2, $3, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18 FROM moved";
     let statement = client.prepare_cached(sql).await?;
     let (cursor_ms, cursor_seq) = columns(from.cursor);
     let (first_ms, first_seq) = columns(batch.first);
@@ -246,6 +250,7 @@ pub async fn prepare(
                 &batch.revision,
                 &batch.received_day,
                 &batch.ids,
+                &batch.too_old,
             ],
         )
         .await?;

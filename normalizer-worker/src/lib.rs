@@ -56,6 +56,8 @@ pub mod write;
 pub mod resolve;
 pub mod poison;
 mod lost;
+mod age;
+mod sift;
 pub mod recover;
 pub mod commit;
 pub mod audit;

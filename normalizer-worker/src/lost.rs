@@ -106,6 +106,7 @@ mod tests {
             attempt: 0,
             ids: entry_ids::pack([1, 4, 6, 9].map(id)),
             lost: 0,
+            too_old: false,
         };
         assert_eq!(missing(&batch, &[entry(1), entry(6)]), [id(4), id(9)]);
         assert_eq!(missing(&batch, &[]), [1, 4, 6, 9].map(id));

@@ -122,6 +122,18 @@ pub static POISON: Counter = Counter::new(
     "Events parked in the dead-letter store, by reason.",
     &["signal", "reason"],
 );
+/// Dead letters that wait.
+pub static DEAD_LETTERS: Gauge = Gauge::new(
+    "millrace_dead_letter_events",
+    "Events that are parked in the dead-letter store and neither replayed, dropped nor expired, by reason.",
+    &["signal", "reason"],
+);
+/// Age of the oldest of them.
+pub static DEAD_LETTERS_OLDEST: Gauge = Gauge::new(
+    "millrace_dead_letter_oldest_seconds",
+    "Age of the oldest dead letter that is parked, 0 without one.",
+    &["signal"],
+);
 /// Series.
 pub static SERIES: Counter = Counter::new(
     "millrace_worker_series_total",
@@ -161,7 +173,7 @@ pub static BUDGET_FREE: Gauge = Gauge::new(
 /// Housekeeping.
 pub static HOUSEKEEPING: Counter = Counter::new(
     "millrace_housekeeping_total",
-    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, chunk.",
+    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, chunk, dead_letter; dead_letter_expired are those that expired, whose contents were erased.",
     &["what"],
 );
 
@@ -187,6 +199,8 @@ pub static ALL: &[&dyn Declared] = &[
     &ALERTS,
     &OUTBOX,
     &POISON,
+    &DEAD_LETTERS,
+    &DEAD_LETTERS_OLDEST,
     &SERIES,
     &SERIES_LIMIT,
     &CONTROL_REVISION,

@@ -24,10 +24,12 @@ use bumpalo::Bump;
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::{EventId, LedgerId, OrgId, ShardId, StreamId};
+use millrace_shared::limits::ENTRY_ROW_BYTES_MAX;
 use millrace_shared::outcome::DeadReason;
 use millrace_shared::rows::ATTEMPT_OFFSET;
 use millrace_shared::wire::Reject;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// What is to be done: one ledger batch of one shard.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,16 @@ pub struct Task<'c> {
     pub attempt: u8,
     /// Rules, indicators and policies as of the batch's revision.
     pub control: &'c Control,
+    /// Events that are left out because they are parked.
+    pub aside: &'c [(StreamId, Vec<u16>)],
+}
+
+impl<'c> Task<'c> {
+    /// Indexes of the events of an entry that are left out.
+    fn aside_of(&self, entry: StreamId) -> impl Iterator<Item = u16> + 'c {
+        let of_it = self.aside.iter().filter(move |(id, _)| *id == entry);
+        of_it.flat_map(|(_, events)| events.iter().copied())
+    }
 }
 
 /// Arena bytes at the start: what the unescaped and derived strings of an ordinary entry take.
@@ -82,7 +94,6 @@ struct Batch<'c> {
     scratch: Scratch,
     rows: Vec<u8>,
     row_count: u32,
-    entry_ends: Vec<(usize, u32)>,
     samples: Samples,
     alerts: Alerts,
     audit: Vec<(OrgId, u32, Sha256)>,
@@ -105,7 +116,6 @@ impl<'c> Batch<'c> {
             scratch: Scratch::default(),
             rows: Vec::with_capacity(capacity * ROW_BYTES_PER_BODY_BYTE),
             row_count: 0,
-            entry_ends: Vec::new(),
             samples: Samples::default(),
             alerts: Alerts::default(),
             audit: Vec::new(),
@@ -126,7 +136,6 @@ impl<'c> Batch<'c> {
             replay_of: meta.replay_of,
         }));
         self.output.poison.push(poison);
-        self.entry_ends.push((self.rows.len(), 0));
     }
 
     /// Takes one entry through; fails only when its body breaks off half-way.
@@ -146,24 +155,27 @@ impl<'c> Batch<'c> {
             }
         };
         let organisation = self.task.control.organisation(meta.org);
-        let (signal, rows_before) = (self.task.shard.signal, self.row_count);
+        let (signal, begin) = (self.task.shard.signal, self.rows.len());
+        let aside: HashSet<u16> = self.task.aside_of(raw.id).collect();
         let mut pass = EntryPass {
             batch: self,
             organisation,
             meta: &meta,
             place: (number, raw.id),
+            begin,
+            aside,
             arena,
             resource: None,
             stored: 0,
+            left_out: 0,
             unreadable: Vec::new(),
+            oversized: Vec::new(),
             sources: Vec::new(),
         };
         decode::events(signal, &meta, &bytes, arena, |found| pass.event(found)).map_err(
             |error| decode::whole(number, &meta, DeadReason::Undecodable, error.to_string()),
         )?;
         pass.finish();
-        self.entry_ends
-            .push((self.rows.len(), self.row_count - rows_before));
         Ok(())
     }
 
@@ -173,7 +185,6 @@ impl<'c> Batch<'c> {
                 table,
                 rows: self.row_count,
                 body: self.rows,
-                entry_ends: self.entry_ends,
             });
         }
         self.output.series = self.samples.series;
@@ -193,16 +204,31 @@ struct EntryPass<'p, 'c, 'a> {
     organisation: &'c Organisation,
     meta: &'p Meta,
     place: (u32, StreamId),
+    /// Where its rows begin.
+    begin: usize,
+    /// Events that are parked already.
+    aside: HashSet<u16>,
     arena: &'a Bump,
     /// Made at the first event: the resource is known only then.
     resource: Option<EntryResource<'a>>,
     stored: u32,
+    left_out: u32,
     unreadable: Vec<(u16, Reject)>,
+    /// Events whose rows would have gone beyond what one entry may make.
+    oversized: Vec<u16>,
     sources: Vec<(Source, i64, u64)>,
 }
 
 impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
     fn event(&mut self, found: Found<'_, 'a>) {
+        let index = match &found {
+            Found::Event(decoded) => decoded.event.index,
+            Found::Unreadable(index, _) => *index,
+        };
+        if self.aside.contains(&index) {
+            self.left_out += 1;
+            return;
+        }
         match found {
             Found::Event(decoded) => self.store(decoded),
             Found::Unreadable(index, reject) => self.unreadable.push((index, reject)),
@@ -228,28 +254,43 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
         let detected = normalized.detect(organisation, meta, &mut self.batch.scratch, arena);
         if task.shard.signal == Signal::Metrics {
             self.sample(detected, &context, event_id);
+            self.stored += 1;
         } else {
+            let index = detected.event.index;
             let scrubbed = detected.scrub(&organisation.scrubber, arena);
-            self.row(&scrubbed, &context, event_id);
-            self.outcome(&scrubbed, &context, event_id);
+            if self.row(&scrubbed, &context, event_id) {
+                self.outcome(&scrubbed, &context, event_id);
+                self.stored += 1;
+            } else {
+                self.oversized.push(index);
+            }
         }
-        self.stored += 1;
         self.resource = Some(resource);
     }
 
+    /// Appends the event's row; false when the entry's rows would take too much with it, and so
+    /// with every one after it.
     fn row(
         &mut self,
         scrubbed: &ScrubbedEvent<'_, 'a>,
         context: &EntryContext<'_, 'a>,
         id: EventId,
-    ) {
+    ) -> bool {
+        if !self.oversized.is_empty() {
+            return false;
+        }
         let batch = &mut *self.batch;
         let start = batch.rows.len();
         table_rows::put(scrubbed, context, (id, batch.row_count), &mut batch.rows);
+        if batch.rows.len() - self.begin > ENTRY_ROW_BYTES_MAX {
+            batch.rows.truncate(start);
+            return false;
+        }
         batch.row_count += 1;
         if batch.task.shard.signal == Signal::Audit {
             batch.chain(self.meta.org, start);
         }
+        true
     }
 
     /// A metric event: no row, but a sample of a series that is scrubbed when it is first met.
@@ -316,28 +357,45 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
         }
     }
 
-    fn finish(self) {
-        let unreadable = u32::try_from(self.unreadable.len()).unwrap_or(u32::MAX);
-        let output = &mut self.batch.output;
-        output.usage.push(Some(EntryUsage {
+    fn finish(mut self) {
+        let count = |list: usize| u32::try_from(list).unwrap_or(u32::MAX);
+        let (unreadable, oversized) = (count(self.unreadable.len()), count(self.oversized.len()));
+        self.batch.output.usage.push(Some(EntryUsage {
             org: self.meta.org,
             events: self.meta.accepted.saturating_add(self.meta.rejected),
             stored: self.stored,
             rejected: self.meta.rejected,
-            dead_lettered: unreadable,
+            dead_lettered: unreadable + oversized + self.left_out,
             bytes: self.meta.wire_bytes,
             replay_of: self.meta.replay_of,
         }));
         if let Some((_, first)) = self.unreadable.first() {
-            output.poison.push(Poison {
-                entry: self.place.0,
-                detail: first.reason(),
-                events_at: Some(self.unreadable.iter().map(|(index, _)| *index).collect()),
-                events: unreadable,
-                org: Some(self.meta.org),
-                reason: DeadReason::Undecodable,
-            });
+            let detail = first.reason();
+            let at = self.unreadable.iter().map(|(index, _)| *index).collect();
+            self.park(at, DeadReason::Undecodable, detail);
         }
+        if oversized > 0 {
+            let detail =
+                format!("its entry would make more than {ENTRY_ROW_BYTES_MAX} bytes of rows");
+            let at = std::mem::take(&mut self.oversized);
+            self.park(at, DeadReason::Oversized, detail);
+        }
+        self.tell_sources();
+    }
+
+    fn park(&mut self, events_at: Vec<u16>, reason: DeadReason, detail: String) {
+        self.batch.output.poison.push(Poison {
+            entry: self.place.0,
+            events: u32::try_from(events_at.len()).unwrap_or(u32::MAX),
+            events_at: Some(events_at),
+            org: Some(self.meta.org),
+            reason,
+            detail,
+        });
+    }
+
+    fn tell_sources(self) {
+        let output = &mut self.batch.output;
         for (source, time, events) in self.sources {
             match output
                 .sources

@@ -1,31 +1,51 @@
-//! Finds the entries that cannot be stored, so that they can be parked and their neighbours go on.
+//! What is parked because it cannot be stored, and the search for it among its neighbours.
 
-use crate::error::WorkerError;
-use crate::lease::Lease;
-use crate::ledger::Batch;
-use crate::store::{InsertName, Rows, Store};
-use crate::work::{EntryUsage, RawEntry, TargetRows};
-use crate::write::{self, Outcome};
-use bytes::Bytes;
+use crate::work::{Aside, EntryUsage, RawEntry};
 use millrace_shared::entry::Meta;
 use millrace_shared::outcome::DeadReason;
 use std::ops::Range;
 
-/// An entry that is parked whole.
+/// An entry, or some events of one, that is left out of a batch and parked.
 #[derive(Clone, Debug)]
 pub struct Parked {
     /// The entry.
     pub entry: RawEntry,
+    /// Indexes of the events in its body; `None` when the entry is parked whole.
+    pub events_at: Option<Vec<u16>>,
     /// Why.
     pub reason: DeadReason,
-    /// Why, in words.
+    /// Why, in words; holds nothing of the entry itself.
     pub detail: String,
 }
 
 impl Parked {
-    /// What the entry adds to its organisation's usage; `None` when it cannot be told whose it is.
+    /// A whole entry.
+    #[must_use]
+    pub fn whole(entry: RawEntry, reason: DeadReason, detail: &str) -> Self {
+        Parked {
+            entry,
+            events_at: None,
+            reason,
+            detail: detail.to_owned(),
+        }
+    }
+
+    /// How many events it is; 0 when that cannot be told.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        match &self.events_at {
+            Some(at) => u32::try_from(at.len()).unwrap_or(u32::MAX),
+            None => Meta::parse(&self.entry.meta).map_or(0, |meta| meta.accepted),
+        }
+    }
+
+    /// What the entry adds to its organisation's usage; `None` when it cannot be told whose it is,
+    /// and for events of an entry whose others are stored: the entry's own usage counts them.
     #[must_use]
     pub fn usage(&self) -> Option<EntryUsage> {
+        if self.events_at.is_some() {
+            return None;
+        }
         let meta = Meta::parse(&self.entry.meta).ok()?;
         Some(EntryUsage {
             org: meta.org,
@@ -37,6 +57,13 @@ impl Parked {
             replay_of: meta.replay_of,
         })
     }
+}
+
+/// The events that are left out of entries which otherwise stay.
+#[must_use]
+pub fn aside(parked: &[Parked]) -> Aside {
+    let events = |one: &Parked| Some((one.entry.id, one.events_at.clone()?));
+    parked.iter().filter_map(events).collect()
 }
 
 /// A search for the bad ones among many, all of which together are known to be bad: asks about
@@ -91,73 +118,9 @@ impl Bisect {
     }
 }
 
-/// Finds the entries whose rows the store refuses, by posting parts of the batch. What the store
-/// takes of these parts is deleted by the caller before the rest is written.
-///
-/// # Errors
-/// [`WorkerError::RefusesAll`] when no entry of several is taken; any error leaves the batch in doubt.
-pub async fn refused_entries(
-    (store, lease): (&Store, &Lease),
-    batch: &Batch,
-    target: (&TargetRows, &Bytes),
-) -> Result<Vec<usize>, WorkerError> {
-    let (rows, body) = target;
-    let mut search = Bisect::new(rows.entry_ends.len());
-    let mut code = 0;
-    while let Some(range) = search.ask() {
-        let part = part(rows, body, range.clone());
-        let token = batch.token(lease.fence.shard, rows.table);
-        let name = format!(
-            "{token}:part-{}.{}-{}",
-            batch.attempt, range.start, range.end
-        );
-        let name = InsertName {
-            token: name.clone(),
-            query_id: name,
-        };
-        let good = part.rows == 0
-            || match write::post(store, lease, &part, &name).await? {
-                Outcome::Written => true,
-                Outcome::InDoubt => return Err(WorkerError::Store("part in doubt".to_owned())),
-                Outcome::Refused(said) => {
-                    code = said;
-                    false
-                }
-            };
-        search.tell(good);
-    }
-    let (found, all) = (search.found(), rows.entry_ends.len());
-    if all > 1 && found.len() == all {
-        return Err(WorkerError::RefusesAll(code));
-    }
-    Ok(found)
-}
-
-/// The rows of some consecutive entries.
-fn part(target: &TargetRows, body: &Bytes, entries: Range<usize>) -> Rows {
-    let end_of = |count: usize| {
-        count
-            .checked_sub(1)
-            .and_then(|at| target.entry_ends.get(at))
-            .map_or(0, |end| end.0)
-    };
-    let bytes = end_of(entries.start)..end_of(entries.end).min(body.len());
-    let rows = target.entry_ends.get(entries).unwrap_or_default();
-    Rows {
-        table: target.table,
-        rows: rows.iter().map(|(_, rows)| u64::from(*rows)).sum(),
-        body: if bytes.start <= bytes.end {
-            body.slice(bytes)
-        } else {
-            Bytes::new()
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::Table;
     use proptest::prelude::*;
 
     proptest! {
@@ -174,24 +137,5 @@ mod tests {
             prop_assert!(asked <= bad.len() * 2 * 8);
             prop_assert_eq!(search.found(), bad);
         }
-    }
-
-    #[test]
-    fn a_part_holds_the_rows_of_its_entries_and_no_others() {
-        let body = Bytes::from_static(b"aabbbbc");
-        let target = TargetRows {
-            table: Table::Logs,
-            rows: 4,
-            body: Vec::new(),
-            entry_ends: vec![(2, 1), (2, 0), (6, 2), (7, 1)],
-        };
-        let shown = |range| {
-            let rows = part(&target, &body, range);
-            (rows.rows, rows.body)
-        };
-        assert_eq!(shown(0..4), (4, body.clone()));
-        assert_eq!(shown(0..1), (1, Bytes::from_static(b"aa")));
-        assert_eq!(shown(1..2), (0, Bytes::new()));
-        assert_eq!(shown(2..4), (3, Bytes::from_static(b"bbbbc")));
     }
 }

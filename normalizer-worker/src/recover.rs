@@ -1,19 +1,20 @@
 //! Take-over and recovery: every prepared batch, in order, is made again from the stream, settled
 //! in the store and committed. The same path ends every doubt about a batch.
 
+use crate::age;
 use crate::draft::{self, Draft, Order};
 use crate::error::WorkerError;
 use crate::ledger::{self, Batch};
 use crate::lost;
 use crate::metrics;
-use crate::poison::{self, Parked};
+use crate::poison::Parked;
 use crate::probe::Step;
 use crate::reader::Reader;
 use crate::resolve::Target;
 use crate::shard::Shard;
+use crate::sift::{self, Asked};
 use crate::work::{RawEntry, Table};
 use millrace_shared::limits::BATCH_BYTES_MAX;
-use millrace_shared::outcome::DeadReason;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +50,35 @@ async fn one(shard: &Shard, mut batch: Batch) -> Result<(), WorkerError> {
     let Some(entries) = entries else {
         return Ok(());
     };
-    let draft = settle(shard, &mut batch, (entries, Vec::new())).await?;
-    shard.commit(&batch, &draft).await
+    let (mut entries, mut parked) = age::sort_out(entries, batch.too_old);
+    for _ in 0..POISON_ROUNDS {
+        let draft = settle(shard, &mut batch, (entries, parked)).await?;
+        match shard.commit(&batch, &draft).await {
+            Err(error) if error.refusal().is_some() => {
+                (entries, parked) = sift_out(shard, &batch, draft, Asked::PostgreSql).await?;
+            }
+            outcome => return outcome,
+        }
+    }
+    Err(again_and_again())
+}
+
+/// Parks what the store refuses of a batch; what is left of it, and all that is parked of it.
+async fn sift_out(
+    shard: &Shard,
+    batch: &Batch,
+    draft: Draft,
+    asked: Asked,
+) -> Result<(Arc<Vec<RawEntry>>, Vec<Parked>), WorkerError> {
+    let found = sift::refused((shard, batch), &draft, asked).await?;
+    tracing::error!(shard = %shard.id(), seq = batch.seq, ?asked, parts = found.len(), "parking what the store refuses");
+    let mut parked = draft.parked;
+    parked.extend(found);
+    Ok((draft::without(&draft.entries, &parked), parked))
+}
+
+fn again_and_again() -> WorkerError {
+    WorkerError::Store("a store refuses parts of a batch again and again".to_owned())
 }
 
 /// What the stream holds in the range of a batch.
@@ -100,20 +128,13 @@ pub(crate) async fn settle(
         };
         match target.settle().await {
             Ok(()) => return Ok(draft),
-            Err(WorkerError::RefusedRows(code)) => {
-                let found = find_refused(shard, batch, (&draft, table)).await?;
-                tracing::error!(shard = %shard.id(), seq = batch.seq, code, entries = found.len(), "parking entries that ClickHouse refuses");
-                let detail = format!("ClickHouse refuses its rows with code {code}");
-                parked = draft.parked;
-                let why = (DeadReason::RefusedByStore, detail.as_str());
-                entries = draft::set_aside(&draft.entries, &found, &mut parked, why);
+            Err(WorkerError::RefusedRows(_)) => {
+                (entries, parked) = sift_out(shard, batch, draft, Asked::ClickHouse(table)).await?;
             }
             Err(error) => return Err(error),
         }
     }
-    Err(WorkerError::Store(
-        "the store refuses parts of a batch again and again".to_owned(),
-    ))
+    Err(again_and_again())
 }
 
 async fn make_again(
@@ -141,25 +162,4 @@ async fn make_again(
         }
     }
     Ok(draft)
-}
-
-/// Finds the refused entries and removes what the store took while they were looked for.
-async fn find_refused(
-    shard: &Shard,
-    batch: &Batch,
-    (draft, table): (&Draft, Table),
-) -> Result<Vec<usize>, WorkerError> {
-    let Some(target) = draft.target(table) else {
-        return Ok(Vec::new());
-    };
-    let (store, lease) = (&shard.plant.store, &*shard.lease);
-    lease.probe.at(Step::Bisecting);
-    let found = poison::refused_entries((store, lease), batch, target).await;
-    if let Err(WorkerError::RefusesAll(_)) = &found {
-        metrics::ALARMS.add(&["refuses_all"], 1);
-    }
-    let deletion = store.delete(table, batch.received_day, batch.ledger_id(shard.id()));
-    lease.within(deletion).await??;
-    lease.probe.at(Step::Bisected);
-    found
 }

@@ -82,7 +82,11 @@ pub async fn run(
             shutdown.clone(),
         )),
         tokio::spawn(show(Arc::clone(&plant), held, shards, shutdown.clone())),
-        tokio::spawn(keep_house(parts.pool.clone(), shutdown.clone())),
+        tokio::spawn(keep_house(
+            parts.pool.clone(),
+            config.letter_days,
+            shutdown.clone(),
+        )),
         tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
     ];
     tracing::info!(worker = config.name, shards, "worker started");
@@ -305,10 +309,13 @@ async fn watch_store(plant: Arc<Plant>, shutdown: CancellationToken) {
     }
 }
 
-async fn keep_house(pool: Pool, shutdown: CancellationToken) {
+async fn keep_house(pool: Pool, letter_days: i32, shutdown: CancellationToken) {
     let mut again = Again::every(housekeeping::EVERY);
     while again.is_time(&shutdown).await {
-        again.note("housekeeping", housekeeping::round(&pool).await);
+        again.note(
+            "housekeeping",
+            housekeeping::round(&pool, letter_days).await,
+        );
     }
 }
 

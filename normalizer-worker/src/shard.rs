@@ -25,7 +25,7 @@ use crate::reader::Reader;
 use crate::store::{InsertName, Rows, Store};
 use crate::work::Table;
 use crate::write::{self, Outcome};
-use crate::{audit, entry_ids, recover};
+use crate::{age, audit, entry_ids, recover};
 use millrace_runtime::redis::ConnectionManager;
 use millrace_shared::ids::{LedgerId, ShardId, StreamId};
 use std::sync::{Arc, Mutex};
@@ -216,7 +216,9 @@ impl Shard {
         };
         let (first, last, count) = (first.id, last.id, entries.len());
         let started = Instant::now();
-        let draft = draft::make(&plant.cpu, &order, entries, Vec::new()).await?;
+        let too_old = age::is_over(self.id().signal, day);
+        let (kept, parked) = age::sort_out(entries, too_old);
+        let draft = draft::make(&plant.cpu, &order, kept, parked).await?;
         self.observe("transform", started);
         metrics::BATCH_BYTES.observe(&[self.signal()], as_float(bytes));
         let batch = Batch {
@@ -232,6 +234,7 @@ impl Shard {
             attempt: 0,
             ids,
             lost: 0,
+            too_old,
         };
         let span = self.span_of(&batch, &draft);
         self.prepare(position, &batch).await?;
@@ -361,8 +364,8 @@ impl Shard {
             metrics::POISON.add(&[signal, poison.reason.as_str()], u64::from(poison.events));
         }
         for parked in &draft.parked {
-            let events = parked.usage().map_or(0, |usage| usage.dead_lettered);
-            metrics::POISON.add(&[signal, parked.reason.as_str()], u64::from(events));
+            let events = u64::from(parked.events());
+            metrics::POISON.add(&[signal, parked.reason.as_str()], events);
             metrics::ALARMS.add(&["poison"], 1);
         }
     }
@@ -439,9 +442,7 @@ fn events_of(draft: &Draft) -> i32 {
 
 /// The day that is so many days after 1970.
 fn date(days: i64) -> Result<Date, WorkerError> {
-    /// Julian day of 1970-01-01.
-    const JULIAN_1970: i64 = 2_440_588;
-    i32::try_from(days.saturating_add(JULIAN_1970))
+    i32::try_from(days.saturating_add(age::JULIAN_1970))
         .ok()
         .and_then(|day| Date::from_julian_day(day).ok())
         .ok_or(WorkerError::Ledger("a day out of range"))

@@ -10,6 +10,9 @@ use millrace_shared::ids::{EventId, OrgId, StreamId};
 use millrace_shared::outcome::DeadReason;
 use millrace_shared::wire::Severity;
 
+/// Events of entries that are left out because they are parked.
+pub type Aside = Vec<(StreamId, Vec<u16>)>;
+
 /// An entry as it stands in a stream.
 #[derive(Clone, Debug)]
 pub struct RawEntry {
@@ -68,8 +71,6 @@ pub struct TargetRows {
     pub rows: u32,
     /// The rows as RowBinary, all columns in the order of the DDL.
     pub body: Vec<u8>,
-    /// Where the rows of each entry end in `body`, and how many rows they are: for bisecting.
-    pub entry_ends: Vec<(usize, u32)>,
 }
 
 /// A metric series as it is stored.

@@ -6,8 +6,10 @@
 
 use crate::ids::OrgId;
 use crate::inflate::Encoding;
+use crate::limits::{NS_PER_DAY, RECEIVED_DAY_MAX};
 use crate::wire::BodyFormat;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use thiserror::Error;
 
@@ -131,7 +133,11 @@ impl Meta {
         struct Version {
             v: u8,
         }
-        let malformed = |error: serde_json::Error| EntryError::Malformed(error.to_string());
+        // The parser's own words may quote the entry, which is raw: only its kind and place are told.
+        let malformed = |error: serde_json::Error| {
+            let (kind, column) = (error.classify(), error.column());
+            EntryError::Malformed(format!("{kind:?} error at column {column}").to_lowercase())
+        };
         let Version { v } = serde_json::from_slice(text).map_err(malformed)?;
         if v > VERSION {
             return Err(EntryError::Newer(v));
@@ -139,6 +145,10 @@ impl Meta {
         let meta: Meta = serde_json::from_slice(text).map_err(malformed)?;
         meta.how()
             .ok_or_else(|| EntryError::Malformed("unknown format or encoding".to_owned()))?;
+        if !(0..=RECEIVED_DAY_MAX).contains(&meta.received_day()) {
+            let problem = "received on a day that no store knows";
+            return Err(EntryError::Malformed(problem.to_owned()));
+        }
         Ok(meta)
     }
 
@@ -149,6 +159,39 @@ impl Meta {
             _ => return None,
         };
         Some((format, Encoding::parse(&self.encoding)?))
+    }
+
+    /// The day it was accepted, in days after 1970: the partition of its rows.
+    #[must_use]
+    pub const fn received_day(&self) -> i64 {
+        self.received_at.div_euclid(NS_PER_DAY)
+    }
+
+    /// The description of a replay of a dead letter: of all its events, or of those at `parked`
+    /// only. The worker passes over the others; what the gateway rejected was counted when it did so.
+    #[must_use]
+    pub fn again(mut self, letter: i64, parked: Option<&[i32]>) -> Self {
+        if let Some(parked) = parked {
+            let parked: BTreeSet<u16> = parked
+                .iter()
+                .filter_map(|at| u16::try_from(*at).ok())
+                .collect();
+            self.rejected_at = (0..self.body_events())
+                .filter(|at| !parked.contains(at))
+                .collect();
+            self.accepted = u32::try_from(parked.len()).unwrap_or(u32::MAX);
+        }
+        self.rejected = 0;
+        self.replay_of = Some(letter);
+        self
+    }
+
+    /// How many events the body holds, rejected ones too.
+    #[must_use]
+    pub fn body_events(&self) -> u16 {
+        let passed_over = u32::try_from(self.rejected_at.len()).unwrap_or(u32::MAX);
+        let all = self.accepted.saturating_add(passed_over.max(self.rejected));
+        u16::try_from(all).unwrap_or(u16::MAX)
     }
 
     /// How the body's events are separated.
@@ -187,9 +230,55 @@ mod tests {
     fn what_is_not_an_entry_is_refused() {
         assert_eq!(Meta::parse(br#"{"v":2}"#), Err(EntryError::Newer(2)));
         assert!(matches!(Meta::parse(b"{}"), Err(EntryError::Malformed(_))));
+        let meta = |at: i64| {
+            let how = (BodyFormat::Json, Encoding::Lz4);
+            Meta::new(OrgId::from_u128(1), "k", at, how).to_text()
+        };
+        let last = (RECEIVED_DAY_MAX + 1) * NS_PER_DAY - 1;
+        assert!(Meta::parse(meta(0).as_bytes()).is_ok());
+        assert!(Meta::parse(meta(last).as_bytes()).is_ok());
+        for at in [i64::MIN, -1, last + 1, i64::MAX] {
+            assert!(Meta::parse(meta(at).as_bytes()).is_err(), "{at}");
+        }
         assert!(matches!(
             Meta::parse(b"\xff"),
             Err(EntryError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn why_an_entry_is_refused_repeats_nothing_of_it() {
+        for text in [
+            r#"{"v":1,"org":"jane@example.com"}"#,
+            r#"{"v":"jane@example.com"}"#,
+            r#"{"v":1,"jane@example.com"#,
+        ] {
+            let error = Meta::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains("jane"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_replay_passes_over_what_was_stored_or_rejected() {
+        let how = (BodyFormat::Json, Encoding::Lz4);
+        let mut meta = Meta::new(OrgId::from_u128(1), "k", 5, how);
+        (meta.accepted, meta.rejected, meta.rejected_at) = (4, 1, vec![2]);
+        let some = meta.clone().again(9, Some(&[3]));
+        assert_eq!(some.rejected_at, [0, 1, 2, 4]);
+        assert_eq!(
+            (some.accepted, some.rejected, some.replay_of),
+            (1, 0, Some(9))
+        );
+        let whole = meta.again(9, None);
+        assert_eq!(
+            (whole.accepted, whole.rejected_at.as_slice()),
+            (4, [2].as_slice())
+        );
+        // A replay of a replay narrows further.
+        let twice = some.again(10, Some(&[3]));
+        assert_eq!(
+            (twice.accepted, twice.rejected_at.as_slice()),
+            (1, [0, 1, 2, 4].as_slice())
+        );
     }
 }

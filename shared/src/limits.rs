@@ -55,6 +55,12 @@ pub const ERRORS_LISTED_MAX: usize = 100;
 pub const BATCH_ROWS_MAX: usize = 50_000;
 /// Body bytes of one ledger batch: bounds the worker's memory per shard.
 pub const BATCH_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Bytes of rows that one entry may make: its resource is written into each of its rows, so a small
+/// body could otherwise make gigabytes. Sixteen thousand bytes of resource in each of the most
+/// events still fit.
+pub const ENTRY_ROW_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Days after 1970 that an entry may have been received on: a `Date` of ClickHouse has no more.
+pub const RECEIVED_DAY_MAX: i64 = 65_535;
 /// Shards per signal at most: the width of the shard number in an [`EventId`](crate::ids::EventId).
 pub const SHARDS_MAX: u16 = 256;
 
@@ -78,10 +84,18 @@ pub const fn retention_days(signal: Signal) -> i64 {
     }
 }
 
+/// Whether what was received on a day (days after 1970) is past its signal's retention on another,
+/// or will be before that day ends: the stores then drop it as soon as they hold it.
+#[must_use]
+pub const fn is_past_retention(signal: Signal, received_day: i64, today: i64) -> bool {
+    received_day.saturating_add(retention_days(signal)) <= today
+}
+
 const _: () = assert!(WIRE_BYTES_DEFAULT <= WIRE_BYTES_MAX);
 const _: () = assert!(WIRE_BYTES_MAX <= INFLATED_BYTES_MAX);
 const _: () = assert!(FIELD_BYTES_MAX < WIRE_BYTES_DEFAULT);
 const _: () = assert!(INFLATED_BYTES_MAX <= BATCH_BYTES_MAX);
+const _: () = assert!(INFLATED_BYTES_MAX < ENTRY_ROW_BYTES_MAX);
 const _: () = assert!(events_max(Signal::Metrics) <= BATCH_ROWS_MAX);
 const _: () = assert!(events_max(Signal::Metrics) < u16::MAX as usize);
 const _: () = assert!(DEPTH_MAX < SKIP_DEPTH_MAX);

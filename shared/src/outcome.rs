@@ -100,18 +100,21 @@ pub enum DeadReason {
     Undecodable,
     /// A store refuses the rows for their content.
     RefusedByStore,
-    /// A row is larger than a store takes.
+    /// Its entry would make more bytes of rows than one entry may.
     Oversized,
+    /// It waited for longer than its signal is kept: a store would drop it at once.
+    TooOld,
 }
 
 impl DeadReason {
     /// All of them.
-    pub const ALL: [DeadReason; 5] = [
+    pub const ALL: [DeadReason; 6] = [
         DeadReason::BadEntry,
         DeadReason::Damaged,
         DeadReason::Undecodable,
         DeadReason::RefusedByStore,
         DeadReason::Oversized,
+        DeadReason::TooOld,
     ];
 
     /// The reason as stored and as a label.
@@ -123,6 +126,7 @@ impl DeadReason {
             DeadReason::Undecodable => "undecodable",
             DeadReason::RefusedByStore => "refused_by_store",
             DeadReason::Oversized => "oversized",
+            DeadReason::TooOld => "too_old",
         }
     }
 }

@@ -295,6 +295,12 @@ pub const SETTINGS: &[Setting] = &[
         "Seconds between a batch's commit and the audit after which it may be trimmed.",
     ),
     setting(
+        "MILLRACE_DEAD_LETTER_DAYS",
+        Some("30"),
+        Reader::Worker,
+        "Days after which a dead letter expires and its raw contents are erased; an organisation's own `dead_letter_days` goes before.",
+    ),
+    setting(
         "MILLRACE_INDICATORS_DIR",
         Some(""),
         Reader::Worker,

@@ -83,6 +83,7 @@ fn worker(body: &[u8], received_at: i64) -> anyhow::Result<()> {
             ledger: LedgerId::new(0, 1),
             attempt: 0,
             control: &control,
+            aside: &[],
         };
         let count = batch::EVENTS * entries.len();
         hop(name, count, body.len() * entries.len(), || {

@@ -16,7 +16,7 @@ SELECT state, first_ms, first_seq,
 const DEAD: &str = "
 SELECT coalesce(sum(events), 0)::bigint, coalesce(bool_or(events_at IS NULL), false)
   FROM dead_letter
- WHERE signal = $1 AND shard = $2 AND entry_ms = $3 AND entry_seq = $4 AND state = 'PARKED'";
+ WHERE signal = $1 AND shard = $2 AND entry_ms = $3 AND entry_seq = $4 AND state <> 'REPLAYED'";
 /// Audited batches are forgotten after a week, the oldest first. So where one before the entry is
 /// remembered well within that time, the one that held it would be too.
 const LOST: &str = "
@@ -30,7 +30,7 @@ SELECT EXISTS (SELECT FROM lost_entry
 pub(crate) struct Place {
     /// The ledger batch whose range holds it.
     pub(crate) batch: Option<Batch>,
-    /// Events of it that are parked.
+    /// Events of it that are dead-lettered: parked, or given up since.
     pub(crate) dead_lettered: i64,
     /// It is parked whole.
     pub(crate) dead_whole: bool,

@@ -1,16 +1,13 @@
-//! The books of a batch: usage per organisation and day, sources heard of, dead letters and the
-//! seals of the audit chain. Everything here is counted exactly once because it is part of the
+//! The books of a batch: usage per organisation and day, sources heard of, and the seals of the
+//! audit chain. Everything here is counted exactly once because it is part of the
 //! commit transaction.
 
 use crate::commit::Work;
 use crate::commit::text;
 use crate::error::WorkerError;
-use crate::ledger::columns;
-use crate::work::{EntryUsage, RawEntry};
+use crate::work::EntryUsage;
 use deadpool_postgres::Transaction;
-use millrace_shared::entry::Meta;
 use millrace_shared::ids::OrgId;
-use millrace_shared::outcome::DeadReason;
 use millrace_shared::time::rfc3339;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -165,80 +162,6 @@ pub(crate) async fn store_sources(
     let statement = tx.prepare_cached(sql).await?;
     tx.execute(&statement, &[&Value::Array(rows), &work.fence.signal()])
         .await?;
-    Ok(())
-}
-
-/// A row of the dead-letter store.
-struct Letter<'w> {
-    org: Option<OrgId>,
-    entry: &'w RawEntry,
-    events_at: Option<Vec<i32>>,
-    events: u32,
-    reason: DeadReason,
-    detail: &'w str,
-}
-
-fn letters<'w>(work: &'w Work<'_>) -> Vec<Letter<'w>> {
-    let of_output = work.output.poison.iter().filter_map(|poison| {
-        Some(Letter {
-            org: poison.org,
-            entry: work.entries.get(poison.entry as usize)?,
-            events_at: poison
-                .events_at
-                .as_ref()
-                .map(|at| at.iter().copied().map(i32::from).collect()),
-            events: poison.events,
-            reason: poison.reason,
-            detail: &poison.detail,
-        })
-    });
-    let of_parked = work.parked.iter().map(|parked| {
-        let meta = Meta::parse(&parked.entry.meta).ok();
-        Letter {
-            org: meta.as_ref().map(|meta| meta.org),
-            entry: &parked.entry,
-            events_at: None,
-            events: meta.map_or(0, |meta| meta.accepted),
-            reason: parked.reason,
-            detail: &parked.detail,
-        }
-    });
-    of_output.chain(of_parked).collect()
-}
-
-/// Puts what cannot be stored into the dead-letter store.
-///
-/// # Errors
-/// When PostgreSQL does not take it.
-pub(crate) async fn store_letters(
-    tx: &Transaction<'_>,
-    work: &Work<'_>,
-) -> Result<(), WorkerError> {
-    let sql = "INSERT INTO dead_letter (org_id, signal, shard, entry_ms, entry_seq, events_at, events, \
-                                        reason, detail, meta, body) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
-    for letter in letters(work) {
-        let (ms, seq) = columns(letter.entry.id);
-        let events = i32::try_from(letter.events).unwrap_or(i32::MAX);
-        let statement = tx.prepare_cached(sql).await?;
-        tx.execute(
-            &statement,
-            &[
-                &letter.org,
-                &work.fence.signal(),
-                &work.fence.number(),
-                &ms,
-                &seq,
-                &letter.events_at,
-                &events,
-                &letter.reason.as_str(),
-                &text::plain(letter.detail),
-                &letter.entry.meta.as_ref(),
-                &letter.entry.body.as_ref(),
-            ],
-        )
-        .await?;
-    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod series;
 mod locks;
 mod windows;
 mod raise;
+mod letters;
 mod books;
 
 pub use books::{Usage, link};
@@ -25,7 +26,7 @@ use crate::ledger::{self, Batch, Fence, SAMPLES_TARGET, Targets};
 use crate::poison::Parked;
 use crate::probe::Step;
 use crate::work::{Output, RawEntry};
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::{Client, Pool, Transaction};
 use millrace_shared::ids::{LedgerId, OrgId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,7 +45,7 @@ pub struct Work<'w> {
     pub batch: &'w Batch,
     /// The entries that the output was made of.
     pub entries: &'w [RawEntry],
-    /// Entries left out of it.
+    /// What is left out of it.
     pub parked: &'w [Parked],
     /// Everything that is stored.
     pub output: &'w Output,
@@ -91,12 +92,7 @@ impl Desk {
         lease.check()?;
         lease.probe.at(Step::Landing);
         let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        tx.batch_execute(&format!(
-            "SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
-             SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}"
-        ))
-        .await?;
+        let tx = begin(&mut client).await?;
         let (stored, books) = self.fill(&tx, lease, work).await?;
         lease.probe.at(Step::Committing);
         tx.commit().await?;
@@ -104,6 +100,19 @@ impl Desk {
         Ok(books
             .values()
             .fold(Usage::default(), |all, one| all.plus(one)))
+    }
+
+    /// Does all of a commit but the last step, and undoes it.
+    ///
+    /// # Errors
+    /// Those of the commit.
+    pub async fn rehearse(&self, lease: &Lease, work: &Work<'_>) -> Result<(), WorkerError> {
+        lease.check()?;
+        let mut client = self.pool.get().await?;
+        let tx = begin(&mut client).await?;
+        self.fill(&tx, lease, work).await?;
+        tx.rollback().await?;
+        Ok(())
     }
 
     async fn fill(
@@ -132,11 +141,22 @@ impl Desk {
         let mut drafts = output.alerts.clone();
         drafts.extend(windows::apply(tx, output).await?);
         raise::store(tx, (work.fence.shard, id), drafts).await?;
-        books::store_letters(tx, work).await?;
+        letters::store(tx, work).await?;
+        letters::close_replayed(tx, work).await?;
         books::store_seals(tx, work).await?;
         books::store_sources(tx, work).await?;
         let books = work.books(&stored.refused);
         books::store_usage(tx, work, &books).await?;
         Ok((stored, books))
     }
+}
+
+async fn begin(client: &mut Client) -> Result<Transaction<'_>, WorkerError> {
+    let tx = client.transaction().await?;
+    tx.batch_execute(&format!(
+        "SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
+         SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}"
+    ))
+    .await?;
+    Ok(tx)
 }

@@ -87,6 +87,7 @@ fn run(signal: Signal, entries: &[RawEntry]) -> Output {
         ledger: LedgerId::new(1, 5),
         attempt: 0,
         control: &control,
+        aside: &[],
     };
     let output = transform(&task, entries);
     let again = transform(&task, entries);
@@ -224,12 +225,6 @@ fn what_cannot_be_decoded_is_parked_alone() {
     ];
     assert_eq!(reasons, expected);
     assert_eq!(output.usage.len(), 5);
-    let ends: Vec<_> = output.targets[0]
-        .entry_ends
-        .iter()
-        .map(|(_, rows)| *rows)
-        .collect();
-    assert_eq!(ends, [1, 0, 0, 0, 1]);
 }
 
 #[test]
@@ -241,4 +236,73 @@ fn events_the_gateway_rejected_are_passed_over() {
     assert_eq!((output.targets[0].rows, output.poison.len()), (1, 0));
     let usage = output.usage[0].unwrap();
     assert_eq!((usage.events, usage.stored, usage.rejected), (3, 1, 2));
+}
+
+#[test]
+fn events_set_aside_are_passed_over_and_counted() {
+    let body = r#"{"logs":[{"service":"a","message":"kept"},{"service":"a","message":"aside"},{"service":"a","message":"kept too"}]}"#;
+    let mut meta = Meta::new(ORG, "key-1", NOW, (BodyFormat::Json, Encoding::Identity));
+    meta.accepted = 3;
+    let control = control();
+    let aside = [(StreamId { ms: 1, seq: 0 }, vec![1])];
+    let task = Task {
+        shard: ShardId {
+            signal: Signal::Logs,
+            shard: 1,
+        },
+        ledger: LedgerId::new(1, 5),
+        attempt: 0,
+        control: &control,
+        aside: &aside,
+    };
+    let output = transform(&task, &[raw(1, &meta, body.as_bytes().to_vec())]);
+    assert_eq!((output.targets[0].rows, output.poison.len()), (2, 0));
+    assert!(!contains(&output, "aside"));
+    let usage = output.usage[0].unwrap();
+    assert_eq!((usage.events, usage.stored, usage.dead_lettered), (3, 2, 1));
+}
+
+#[test]
+fn an_entry_makes_no_more_bytes_of_rows_than_it_may_and_the_rest_is_parked() {
+    // A resource of 3.6 MB in each of 25 rows.
+    let attributes: Vec<String> = (0..60)
+        .map(|n| format!(r#""k{n}":"{}""#, "x".repeat(60_000)))
+        .collect();
+    let events = vec![r#"{"service":"a","message":"m"}"#; 25].join(",");
+    let body = format!(
+        r#"{{"logs":[{events}],"resource":{{{}}}}}"#,
+        attributes.join(",")
+    );
+    let mut meta = Meta::new(ORG, "key-1", NOW, (BodyFormat::Json, Encoding::Identity));
+    meta.accepted = 25;
+    let good = r#"{"logs":[{"service":"a","message":"kept"}]}"#;
+    let entries = [
+        entry(1, good),
+        raw(2, &meta, body.into_bytes()),
+        entry(3, good),
+    ];
+    let output = run(Signal::Logs, &entries);
+    let target = &output.targets[0];
+    assert!(target.body.len() <= ENTRY_ROW_BYTES_MAX + 10_000);
+    let usage = output.usage[1].unwrap();
+    assert_eq!(
+        target.rows,
+        usage.stored + 2,
+        "its neighbours are untouched"
+    );
+    assert!(usage.stored > 10 && usage.dead_lettered > 5, "{usage:?}");
+    assert_eq!(usage.stored + usage.dead_lettered, 25);
+    let poison = &output.poison[0];
+    assert_eq!(
+        (poison.entry, poison.reason, poison.events),
+        (1, DeadReason::Oversized, usage.dead_lettered)
+    );
+    let at = poison.events_at.as_ref().unwrap();
+    assert_eq!(u32::from(at[0]), usage.stored);
+    // Replayed, they are stored: they are fewer now.
+    let parked: Vec<i32> = at.iter().copied().map(i32::from).collect();
+    let again = meta.again(1, Some(&parked));
+    let output = run(Signal::Logs, &[raw(9, &again, entries[1].body.to_vec())]);
+    let usage = output.usage[0].unwrap();
+    assert_eq!((usage.stored, usage.dead_lettered), (again.accepted, 0));
 }

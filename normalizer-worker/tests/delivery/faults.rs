@@ -209,29 +209,6 @@ fn poison_is_parked_and_its_neighbours_go_on() {
 }
 
 #[test]
-fn an_entry_that_clickhouse_refuses_is_found_and_parked() {
-    let stage = Stage::new();
-    let logs = shard(Signal::Logs, 1);
-    stage.ask("ALTER TABLE millrace.logs ADD CONSTRAINT no_poison CHECK Body != 'POISON'");
-    stage.append_logs(logs, 0, 5);
-    let poison = json!({"logs": [{"service": "s", "message": "fine"}, {"service": "s", "message": "POISON"}]});
-    stage.append(logs, &poison, 2);
-    stage.append_logs(logs, 50, 5);
-    let worker = stage.worker(&[("MILLRACE_BATCH_AGE_MS", "1000")]);
-    stage.until("the books", &[102, 100, 0, 2], || stage.books());
-    assert_eq!(stage.rows("logs"), (100, 100));
-    stage.ask("ALTER TABLE millrace.logs DROP CONSTRAINT no_poison");
-    let letters = format!(
-        "SELECT sum(events) FROM dead_letter WHERE reason = 'refused_by_store' AND org_id = '{}'",
-        stage.org
-    );
-    assert_eq!(stage.number(&letters), 2);
-    stage.until("an empty stream", &0, || stage.length(logs));
-    assert_eq!(stage.rows("logs"), (100, 100));
-    worker.stop();
-}
-
-#[test]
 fn a_commit_under_an_old_epoch_is_refused() {
     let stage = Stage::new();
     let logs = shard(Signal::Logs, 0);

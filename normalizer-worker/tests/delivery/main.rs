@@ -14,3 +14,5 @@ mod faults;
 mod loss;
 mod commit;
 mod flow;
+mod poison;
+mod revisions;

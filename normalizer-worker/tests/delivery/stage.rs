@@ -100,6 +100,14 @@ impl Stage {
         })
     }
 
+    /// The texts of a column of PostgreSQL.
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        self.runtime.block_on(async {
+            let rows = self.pool.get().await.unwrap().query(sql, &[]).await;
+            rows.unwrap().iter().map(|row| row.get(0)).collect()
+        })
+    }
+
     /// Numbers of one row of ClickHouse.
     pub fn counts(&self, sql: &str) -> Vec<u64> {
         self.ask(&format!("{sql} FORMAT TabSeparated"))
