@@ -1,39 +1,31 @@
 //! Dead letters: what could not be stored, with the reason. A replay appends the entry to its
 //! stream exactly once, whatever breaks in between; only then is it marked replayed.
 //!
-//! Bodies are raw and unscrubbed: they are shown only when asked for.
+//! Their contents are raw and unscrubbed: they are shown only when asked for, and that is recorded in
+//! the organisation's own audit events first.
 
 use crate::organisations;
 use crate::output::{Page, time};
 use crate::stores::Stores;
+use crate::trail;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use deadpool_postgres::{Client, GenericClient};
 use millrace_runtime::redis::ConnectionManager;
+use millrace_runtime::{clock, streams};
 use millrace_shared::Signal;
-use millrace_shared::entry::{BODY_FIELD, META_FIELD, Meta};
+use millrace_shared::entry::Meta;
 use millrace_shared::ids::ShardId;
 use millrace_shared::inflate::inflate;
-use serde_json::json;
-use std::collections::HashSet;
+use millrace_shared::limits::{NS_PER_DAY, is_past_retention};
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// Rows shown unless asked for more.
 const LISTED: i64 = 100;
-/// Seconds for which a finished replay is remembered: longer than any command runs.
-const REMEMBERED_S: i64 = 24 * 3600;
 /// Closed by; stands in the record.
 const CLOSED_BY: &str = "millrace-admin";
-
-/// Appends an entry unless it was appended before, and says under which id it stands.
-const APPEND_ONCE: &str = "
-local before = redis.call('GET', KEYS[2])
-if before then return before end
-local id = redis.call('XADD', KEYS[1], '*', ARGV[1], ARGV[2], ARGV[3], ARGV[4])
-redis.call('SET', KEYS[2], id)
-return id
-";
 
 /// What can be done to dead letters.
 #[derive(Subcommand)]
@@ -51,13 +43,13 @@ pub(crate) enum Action {
     Show {
         /// Its number
         id: i64,
-        /// Show the body too: it is raw and may hold personal data
+        /// Show the contents too: they are raw and may hold personal data. Recorded in the audit events
         #[arg(long)]
         body: bool,
     },
     /// Append to the stream again, exactly once
     Replay(Chosen),
-    /// Give up for good
+    /// Give up for good: the contents are erased
     Drop(Chosen),
 }
 
@@ -73,7 +65,7 @@ pub(crate) struct Filter {
     /// Reason, as the listing shows it
     #[arg(long)]
     reason: Option<String>,
-    /// PARKED, REPLAYED or DROPPED
+    /// PARKED, REPLAYED, DROPPED or EXPIRED
     #[arg(long, default_value = "PARKED")]
     state: String,
 }
@@ -100,7 +92,8 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
     let mut client = stores.postgres().await?;
     match action {
         Action::List { which, limit } => list(&client, &which, limit).await,
-        Action::Show { id, body } => show(&client, id, body).await,
+        Action::Show { id, body: false } => show(&client, id).await,
+        Action::Show { id, body: true } => show_raw(stores, &client, id).await,
         Action::Replay(chosen) => {
             let ids = chosen.ids(&client).await?;
             let mut redis = stores.redis().await?;
@@ -117,7 +110,8 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
         }
         Action::Drop(chosen) => {
             let ids = chosen.ids(&client).await?;
-            let sql = "UPDATE dead_letter SET state = 'DROPPED', closed_at = now(), closed_by = $2 \
+            let sql = "UPDATE dead_letter SET state = 'DROPPED', closed_at = now(), closed_by = $2, \
+                              meta = '', body = '', erased_at = now() \
                         WHERE id = ANY($1) AND state = 'PARKED'";
             let dropped = client.execute(sql, &[&ids, &CLOSED_BY]).await?;
             Ok(Page::Said(
@@ -188,14 +182,20 @@ async fn list(client: &impl GenericClient, which: &Filter, limit: i64) -> anyhow
     Ok(Page::Table { columns, rows })
 }
 
-async fn show(client: &impl GenericClient, id: i64, with_body: bool) -> anyhow::Result<Page> {
-    let sql = "SELECT org_id, signal, shard, entry_ms, entry_seq, events_at, events, reason, \
-                      detail, meta, body, state, parked_at, closed_at, closed_by \
+async fn show(client: &impl GenericClient, id: i64) -> anyhow::Result<Page> {
+    let about = about(client, id).await?;
+    Ok(Page::Said(serde_json::to_string_pretty(&about)?, about))
+}
+
+/// All that is known of a letter but its contents.
+async fn about(client: &impl GenericClient, id: i64) -> anyhow::Result<Value> {
+    let sql = "SELECT org_id, signal, shard, entry_ms, entry_seq, events_at, events, reason, detail, \
+                      octet_length(body) AS body_bytes, state, parked_at, closed_at, closed_by, \
+                      replay_of, replayed_as, erased_at \
                  FROM dead_letter WHERE id = $1";
     let row = client.query_opt(sql, &[&id]).await?;
     let row = row.with_context(|| format!("no dead letter {id}"))?;
-    let (meta, body): (Vec<u8>, Vec<u8>) = (row.try_get("meta")?, row.try_get("body")?);
-    let mut about = json!({
+    Ok(json!({
         "id": id,
         "org_id": row.try_get::<_, Option<Uuid>>("org_id")?,
         "signal": row.try_get::<_, String>("signal")?,
@@ -205,23 +205,39 @@ async fn show(client: &impl GenericClient, id: i64, with_body: bool) -> anyhow::
         "events": row.try_get::<_, i32>("events")?,
         "reason": row.try_get::<_, String>("reason")?,
         "detail": row.try_get::<_, String>("detail")?,
+        "body_bytes": row.try_get::<_, i32>("body_bytes")?,
         "state": row.try_get::<_, String>("state")?,
         "parked_at": time(row.try_get("parked_at")?),
         "closed_at": time(row.try_get("closed_at")?),
         "closed_by": row.try_get::<_, Option<String>>("closed_by")?,
-        "meta": String::from_utf8_lossy(&meta),
-        "body_bytes": body.len(),
+        "replay_of": row.try_get::<_, Option<i64>>("replay_of")?,
+        "replayed_as": row.try_get::<_, Option<String>>("replayed_as")?,
+        "erased_at": time(row.try_get("erased_at")?),
+    }))
+}
+
+/// The same with the contents, once the organisation has been told.
+async fn show_raw(stores: &Stores, client: &Client, id: i64) -> anyhow::Result<Page> {
+    let mut about = about(client, id).await?;
+    let sql = "SELECT org_id, meta, body FROM dead_letter WHERE id = $1 AND erased_at IS NULL";
+    let row = client.query_opt(sql, &[&id]).await?;
+    let row = row.with_context(|| format!("the contents of dead letter {id} are erased"))?;
+    if let Some(org) = row.try_get::<_, Option<Uuid>>("org_id")? {
+        let target = ("dead_letter", id.to_string());
+        trail::record(stores, client, org, ("dead_letter.read_raw", &target))
+            .await
+            .context("the reading cannot be recorded, so nothing is read")?;
+    }
+    let (meta, body): (Vec<u8>, Vec<u8>) = (row.try_get("meta")?, row.try_get("body")?);
+    let inflated = Meta::parse(&meta).ok().and_then(|meta| {
+        let bytes = inflate(meta.encoding(), &body).ok()?;
+        Some(bytes.into_owned())
     });
-    if with_body {
-        let inflated = Meta::parse(&meta).ok().and_then(|meta| {
-            inflate(meta.encoding(), &body)
-                .ok()
-                .map(|bytes| bytes.into_owned())
-        });
-        let text = inflated.as_deref().unwrap_or(&body);
-        if let Some(members) = about.as_object_mut() {
-            members.insert("body".to_owned(), json!(String::from_utf8_lossy(text)));
-        }
+    let text = inflated.as_deref().unwrap_or(&body);
+    if let Some(members) = about.as_object_mut() {
+        let readable = |bytes: &[u8]| json!(String::from_utf8_lossy(bytes));
+        members.insert("meta".to_owned(), readable(&meta));
+        members.insert("body".to_owned(), readable(text));
     }
     Ok(Page::Said(serde_json::to_string_pretty(&about)?, about))
 }
@@ -243,28 +259,15 @@ async fn replay(
     if state != "PARKED" {
         bail!("is {state} already");
     }
-    let (shard, meta) = (shard_of(&row)?, replayed_meta(&row, id)?);
+    let shard = shard_of(&row)?;
+    let meta = replayed_meta(&row, (shard.signal, id))?;
     let body: Vec<u8> = row.try_get("body")?;
-    let remembered = format!("{}:replay:{id}", shard.tag());
-    let entry: String = redis::Script::new(APPEND_ONCE)
-        .key(shard.stream())
-        .key(&remembered)
-        .arg(META_FIELD)
-        .arg(meta.to_text())
-        .arg(BODY_FIELD)
-        .arg(body)
-        .invoke_async(redis)
-        .await?;
+    let entry = streams::replay(redis, shard, &meta, &body).await?;
     let sql = "UPDATE dead_letter SET state = 'REPLAYED', closed_at = now(), closed_by = $2 WHERE id = $1";
     tx.execute(sql, &[&id, &CLOSED_BY]).await?;
     tx.commit().await?;
-    // Until the letter is marked, only this key keeps a second try from appending twice: it may
-    // expire from now on, and not before.
-    redis::cmd("EXPIRE")
-        .arg(&remembered)
-        .arg(REMEMBERED_S)
-        .query_async::<()>(redis)
-        .await?;
+    // That it might stay is no harm.
+    let _kept = streams::forget_replay(redis, shard, id).await;
     Ok(entry)
 }
 
@@ -278,66 +281,15 @@ fn shard_of(row: &Row) -> anyhow::Result<ShardId> {
 }
 
 /// The entry's description, as a replay of the parked events only.
-fn replayed_meta(row: &Row, id: i64) -> anyhow::Result<Meta> {
+fn replayed_meta(row: &Row, (signal, id): (Signal, i64)) -> anyhow::Result<Meta> {
     let text: Vec<u8> = row.try_get("meta")?;
     let meta = Meta::parse(&text).context(
         "its description cannot be read, so it can only be dropped (or replayed by a newer release)",
     )?;
+    let today = clock::now_ns().div_euclid(NS_PER_DAY);
+    if is_past_retention(signal, meta.received_day(), today) {
+        bail!("is past its signal's retention, so it can only be dropped");
+    }
     let parked: Option<Vec<i32>> = row.try_get("events_at")?;
-    Ok(only(meta, id, parked.as_deref()))
-}
-
-/// Narrows a description to the parked events: the worker passes over all others.
-fn only(mut meta: Meta, id: i64, parked: Option<&[i32]>) -> Meta {
-    meta.replay_of = Some(id);
-    if let Some(parked) = parked {
-        let rejected = u32::try_from(meta.rejected_at.len())
-            .unwrap_or(u32::MAX)
-            .max(meta.rejected);
-        let parked: HashSet<u16> = parked
-            .iter()
-            .filter_map(|at| u16::try_from(*at).ok())
-            .collect();
-        let all = u16::try_from(meta.accepted.saturating_add(rejected)).unwrap_or(u16::MAX);
-        meta.rejected_at = (0..all).filter(|at| !parked.contains(at)).collect();
-        meta.accepted = u32::try_from(parked.len()).unwrap_or(u32::MAX);
-    }
-    // What the gateway rejected was counted when it did so.
-    meta.rejected = 0;
-    meta
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use millrace_shared::inflate::Encoding;
-    use millrace_shared::wire::BodyFormat;
-
-    #[test]
-    fn a_replay_passes_over_what_was_stored_or_rejected() {
-        let mut meta = Meta::new(
-            Uuid::from_u128(1),
-            "k",
-            5,
-            (BodyFormat::Json, Encoding::Lz4),
-        );
-        (meta.accepted, meta.rejected, meta.rejected_at) = (4, 1, vec![2]);
-        let again = only(meta.clone(), 9, Some(&[3]));
-        assert_eq!(again.rejected_at, [0, 1, 2, 4]);
-        assert_eq!(
-            (again.accepted, again.rejected, again.replay_of),
-            (1, 0, Some(9))
-        );
-        let whole = only(meta, 9, None);
-        assert_eq!(
-            (whole.accepted, whole.rejected_at.as_slice()),
-            (4, [2].as_slice())
-        );
-        // A replay of a replay narrows further.
-        let twice = only(again, 10, Some(&[3]));
-        assert_eq!(
-            (twice.accepted, twice.rejected_at.as_slice()),
-            (1, [0, 1, 2, 4].as_slice())
-        );
-    }
+    Ok(meta.again(id, parked.as_deref()))
 }

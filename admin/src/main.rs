@@ -12,6 +12,7 @@ mod keys;
 mod tokens;
 mod rules;
 mod indicators;
+mod trail;
 mod dead_letters;
 mod lost;
 mod demo;

@@ -12,6 +12,7 @@
 //! admin     the port for /metrics, /healthz and /readyz
 //! outgoing  requests to addresses that tenants choose, and that must not lead inside
 //! pg, redis, clickhouse   clients with sane time-outs that never retry what is not idempotent
+//! streams   appending to a stream without being the gateway, once
 //! ```
 //!
 //! There is no pipeline logic in here: no signal, no batch, no query.
@@ -30,3 +31,4 @@ pub mod pg;
 pub mod redis;
 pub mod clickhouse;
 pub mod outgoing;
+pub mod streams;

@@ -24,7 +24,7 @@ const LETTERS: (u32, u32) = (100, 1000);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LetterSearch {
-    /// PARKED, REPLAYED or DROPPED.
+    /// PARKED, REPLAYED, DROPPED or EXPIRED.
     state: Option<String>,
     /// Only of this signal.
     signal: Option<String>,
@@ -179,7 +179,7 @@ pub(crate) struct ClosedAnswer {
 /// Send a dead letter through the pipeline again, exactly once.
 #[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters",
     params(("id" = i64, Path, description = "The letter")),
-    responses((status = 200, body = ClosedAnswer), (status = 404), (status = 409)))]
+    responses((status = 200, body = ClosedAnswer), (status = 404), (status = 409), (status = 422)))]
 pub(crate) async fn replay(
     api: Data<Api>,
     caller: Caller,
@@ -199,7 +199,7 @@ pub(crate) async fn replay(
     }))
 }
 
-/// Give a dead letter up.
+/// Give a dead letter up for good: its contents are erased.
 #[utoipa::path(post, path = "/api/v1/dead-letters/{id}/drop", tag = "dead letters",
     params(("id" = i64, Path, description = "The letter")),
     responses((status = 200, body = ClosedAnswer), (status = 404), (status = 409)))]

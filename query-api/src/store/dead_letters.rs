@@ -7,12 +7,13 @@ use super::streams::Streams;
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
+use millrace_runtime::clock;
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::{ShardId, StreamId};
+use millrace_shared::limits::{NS_PER_DAY, is_past_retention};
 use millrace_shared::outcome::Refusal;
 use serde::Serialize;
-use std::collections::HashSet;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -37,21 +38,28 @@ pub struct DeadLetter {
     pub reason: String,
     /// Bytes of its body as it stood in the stream.
     pub body_bytes: i32,
-    /// `PARKED`, `REPLAYED` or `DROPPED`.
+    /// `PARKED`, `REPLAYED`, `DROPPED` or `EXPIRED`. All but a replayed one count as dead-lettered.
     pub state: String,
     /// When it was parked.
     pub parked_at: Moment,
-    /// When it was replayed or dropped.
+    /// When it was replayed or dropped, or has expired.
     pub closed_at: Option<Moment>,
     /// By whom.
     pub closed_by: Option<String>,
+    /// The letter whose replay was parked again as this one.
+    pub replay_of: Option<i64>,
+    /// The entry as which its replay was worked on; absent while that is under way.
+    pub replayed_as: Option<String>,
+    /// When its contents were erased: it cannot be replayed any more.
+    pub erased_at: Option<Moment>,
 }
 
 macro_rules! letter_columns {
     ($rest:literal) => {
         concat!(
             "SELECT id, signal, shard, entry_ms, entry_seq, events_at, events, reason,
-                    octet_length(body) AS body_bytes, state, parked_at, closed_at, closed_by
+                    octet_length(body) AS body_bytes, state, parked_at, closed_at, closed_by,
+                    replay_of, replayed_as, erased_at
                FROM dead_letter WHERE org_id = $1 ",
             $rest
         )
@@ -62,6 +70,7 @@ fn letter(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
     let (ms, seq): (i64, i64) = (row.try_get("entry_ms")?, row.try_get("entry_seq")?);
     let whole = |part| u64::try_from(part).unwrap_or_default();
     let closed: Option<OffsetDateTime> = row.try_get("closed_at")?;
+    let erased: Option<OffsetDateTime> = row.try_get("erased_at")?;
     Ok(DeadLetter {
         id: row.try_get("id")?,
         signal: row.try_get("signal")?,
@@ -79,6 +88,9 @@ fn letter(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
         parked_at: row.try_get::<_, OffsetDateTime>("parked_at")?.into(),
         closed_at: closed.map(Moment::from),
         closed_by: row.try_get("closed_by")?,
+        replay_of: row.try_get("replay_of")?,
+        replayed_as: row.try_get("replayed_as")?,
+        erased_at: erased.map(Moment::from),
     })
 }
 
@@ -180,7 +192,8 @@ impl PgQuery for Contents {
     type Row = RawLetter;
 
     fn sql(&self) -> &'static str {
-        "SELECT meta, body, detail FROM dead_letter WHERE org_id = $1 AND id = $2"
+        "SELECT meta, body, detail FROM dead_letter
+          WHERE org_id = $1 AND id = $2 AND erased_at IS NULL"
     }
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
@@ -214,8 +227,13 @@ impl Needs for Close {
 const LOCK: &str = "
     SELECT signal, shard, events_at, meta, body, state FROM dead_letter
      WHERE org_id = $1 AND id = $2 FOR UPDATE";
-const CLOSE: &str = "
-    UPDATE dead_letter SET state = $3, closed_at = now(), closed_by = $4
+const REPLAYED: &str = "
+    UPDATE dead_letter SET state = 'REPLAYED', closed_at = now(), closed_by = $3
+     WHERE org_id = $1 AND id = $2";
+/// What nobody will replay any more is kept no longer.
+const DROPPED: &str = "
+    UPDATE dead_letter SET state = 'DROPPED', closed_at = now(), closed_by = $3,
+                           meta = '', body = '', erased_at = now()
      WHERE org_id = $1 AND id = $2";
 
 /// Gives a letter up; `record` makes its audit event.
@@ -235,8 +253,11 @@ pub async fn drop_letter(
         .await
         .map_err(problem)?;
     parked(row)?;
-    let params: [&(dyn ToSql + Sync); 4] = [&org, &close.id, &"DROPPED", &close.who];
-    transaction.execute(CLOSE, &params).await.map_err(problem)?;
+    let params: [&(dyn ToSql + Sync); 3] = [&org, &close.id, &close.who];
+    transaction
+        .execute(DROPPED, &params)
+        .await
+        .map_err(problem)?;
     record().await?;
     transaction.commit().await.map_err(problem)
 }
@@ -245,8 +266,8 @@ pub async fn drop_letter(
 /// it; the id of the new entry. `record` makes its audit event.
 ///
 /// # Errors
-/// 404 without such a letter, 409 when it is closed, 422 when its description cannot be read, 503
-/// when a store is down.
+/// 404 without such a letter, 409 when it is closed, 422 when its description cannot be read or it
+/// is past its retention, 503 when a store is down.
 pub async fn replay(
     (pg, streams): (&Pg, &Streams),
     bound: &Bound<Close>,
@@ -260,14 +281,16 @@ pub async fn replay(
         .await
         .map_err(problem)?;
     let row = parked(row)?;
-    let (shard, meta) = (shard_of(&row)?, description(&row, close.id)?);
+    let shard = shard_of(&row)?;
+    let meta = description(&row, (shard.signal, close.id))?;
     let body: Vec<u8> = row.try_get("body").map_err(problem)?;
-    let params: [&(dyn ToSql + Sync); 4] = [&org, &close.id, &"REPLAYED", &close.who];
-    transaction.execute(CLOSE, &params).await.map_err(problem)?;
+    let params: [&(dyn ToSql + Sync); 3] = [&org, &close.id, &close.who];
+    transaction
+        .execute(REPLAYED, &params)
+        .await
+        .map_err(problem)?;
     record().await?;
-    let entry = streams
-        .replay(shard, close.id, &meta.to_text(), &body)
-        .await?;
+    let entry = streams.replay(shard, &meta, &body).await?;
     transaction.commit().await.map_err(problem)?;
     streams.forget_replay(shard, close.id).await;
     Ok(entry)
@@ -295,59 +318,19 @@ fn shard_of(row: &Row) -> Result<ShardId, Problem> {
     }
 }
 
-/// The entry's description, narrowed to the parked events.
-fn description(row: &Row, id: i64) -> Result<Meta, Problem> {
+/// The description of the entry's replay.
+fn description(row: &Row, (signal, id): (Signal, i64)) -> Result<Meta, Problem> {
     let text: Vec<u8> = row.try_get("meta").map_err(problem)?;
     let parked: Option<Vec<i32>> = row.try_get("events_at").map_err(problem)?;
-    let unreadable = |error| {
-        let detail = format!("the entry cannot be read, so it can only be dropped: {error}");
+    let only_dropped = |why: &str| {
+        let detail = format!("{why}, so it can only be dropped");
         Problem::new(Refusal::Unprocessable, detail)
     };
-    Meta::parse(&text)
-        .map(|meta| narrowed(meta, id, parked.as_deref()))
-        .map_err(unreadable)
-}
-
-/// The worker passes over every event that is not parked. What the gateway had rejected was counted
-/// when it did so.
-fn narrowed(mut meta: Meta, id: i64, parked: Option<&[i32]>) -> Meta {
-    if let Some(parked) = parked {
-        let rejected = u32::try_from(meta.rejected_at.len()).unwrap_or(u32::MAX);
-        let all = meta.accepted.saturating_add(rejected.max(meta.rejected));
-        let parked: HashSet<u16> = parked
-            .iter()
-            .filter_map(|at| u16::try_from(*at).ok())
-            .collect();
-        let all = u16::try_from(all).unwrap_or(u16::MAX);
-        meta.rejected_at = (0..all).filter(|at| !parked.contains(at)).collect();
-        meta.accepted = u32::try_from(parked.len()).unwrap_or(u32::MAX);
+    let meta = Meta::parse(&text)
+        .map_err(|error| only_dropped(&format!("the entry cannot be read ({error})")))?;
+    let today = clock::now_ns().div_euclid(NS_PER_DAY);
+    if is_past_retention(signal, meta.received_day(), today) {
+        return Err(only_dropped("the entry is past its signal's retention"));
     }
-    meta.rejected = 0;
-    meta.replay_of = Some(id);
-    meta
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use millrace_shared::inflate::Encoding;
-    use millrace_shared::wire::BodyFormat;
-
-    #[test]
-    fn a_replay_passes_over_what_was_stored_or_rejected() {
-        let how = (BodyFormat::Json, Encoding::Lz4);
-        let mut meta = Meta::new(uuid::Uuid::from_u128(1), "k", 5, how);
-        (meta.accepted, meta.rejected, meta.rejected_at) = (4, 1, vec![2]);
-        let some = narrowed(meta.clone(), 9, Some(&[3]));
-        assert_eq!(some.rejected_at, [0, 1, 2, 4]);
-        assert_eq!(
-            (some.accepted, some.rejected, some.replay_of),
-            (1, 0, Some(9))
-        );
-        let whole = narrowed(meta, 9, None);
-        assert_eq!(
-            (whole.accepted, whole.rejected_at.as_slice()),
-            (4, [2].as_slice())
-        );
-    }
+    Ok(meta.again(id, parked.as_deref()))
 }

@@ -162,7 +162,8 @@ async fn a_batch_is_shown_with_ones_own_rows_only() {
 
 /// A dead letter of a stream of its own; its number and its shard.
 async fn letter(org: &Org, shard: i16) -> (i64, ShardId) {
-    let mut meta = Meta::new(org.id, "k1", 5, (BodyFormat::Json, Encoding::Lz4));
+    let now = millrace_runtime::clock::now_ns();
+    let mut meta = Meta::new(org.id, "k1", now, (BodyFormat::Json, Encoding::Lz4));
     (meta.accepted, meta.rejected, meta.rejected_at) = (3, 1, vec![0]);
     let (meta, body) = (
         meta.to_text(),
