@@ -148,7 +148,7 @@ impl AuditSearch {
 }
 
 /// Search audit events, newest first, page by page.
-#[utoipa::path(get, path = "/api/v1/audit/search", params(AuditSearch), tag = "audit",
+#[utoipa::path(method(get, post), path = "/api/v1/audit/search", params(AuditSearch), tag = "audit",
     responses((status = 200, body = Answer<AuditRow>)))]
 pub(crate) async fn search(
     api: Data<Api>,

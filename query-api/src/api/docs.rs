@@ -1,5 +1,6 @@
 //! The OpenAPI description, made from the handlers, and its user interface.
 
+use super::access::Permissions;
 use super::{
     alerts, audit, dead_letters, ledger, logs, metric, rules, rum, soc, traces, usage, whoami,
 };
@@ -17,7 +18,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         title = "Millrace query API",
         description = "Searches, aggregates, alerts, rules and the books of one organisation.\n\n\
             Send `authorization: Bearer mlr_…`. Times are RFC 3339 in UTC. Lists are paged by \
-            cursor. Errors are `application/problem+json` (RFC 9457) with a stable `code`.",
+            cursor. Errors are `application/problem+json` (RFC 9457) with a stable `code`. `x-permission` \
+            names what an operation needs.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
@@ -58,7 +60,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         dead_letters::drop_letter,
     ),
     components(schemas(ProblemBody)),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Permissions),
     security(("token" = []))
 )]
 struct ApiDoc;

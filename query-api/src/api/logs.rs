@@ -223,7 +223,7 @@ pub(crate) struct LogAnswer {
 }
 
 /// Search log records, newest first, page by page.
-#[utoipa::path(get, path = "/api/v1/logs/search", params(LogSearch), tag = "logs",
+#[utoipa::path(method(get, post), path = "/api/v1/logs/search", params(LogSearch), tag = "logs",
     responses((status = 200, body = LogAnswer)))]
 pub(crate) async fn search(
     api: Data<Api>,

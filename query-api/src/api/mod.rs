@@ -1,6 +1,7 @@
 //! One handler a route. A handler reads its parameters into a question, has the caller bind it, asks
 //! the store, and shapes the answer: nothing else.
 
+mod access;
 mod page;
 mod logs;
 mod metric;
@@ -27,6 +28,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 /// Registers all routes.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     let scope = web::scope("/api/v1")
+        .wrap(from_fn(access::guard))
         .wrap(from_fn(authenticate))
         .service(at("/whoami").route(get().to(whoami::whoami)))
         .service(

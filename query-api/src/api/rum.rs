@@ -104,7 +104,7 @@ impl RumSearch {
 }
 
 /// Search browser events, newest first, page by page.
-#[utoipa::path(get, path = "/api/v1/rum/search", params(RumSearch), tag = "rum",
+#[utoipa::path(method(get, post), path = "/api/v1/rum/search", params(RumSearch), tag = "rum",
     responses((status = 200, body = Answer<RumRow>)))]
 pub(crate) async fn search(
     api: Data<Api>,

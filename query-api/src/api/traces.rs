@@ -142,7 +142,7 @@ impl TraceSearch {
 struct Place(i64, i64, i64, String);
 
 /// Search traces by their spans, the last ones first.
-#[utoipa::path(get, path = "/api/v1/traces/search", params(TraceSearch), tag = "traces",
+#[utoipa::path(method(get, post), path = "/api/v1/traces/search", params(TraceSearch), tag = "traces",
     responses((status = 200, body = TraceAnswer)))]
 pub(crate) async fn search(
     api: Data<Api>,

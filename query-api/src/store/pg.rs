@@ -211,6 +211,16 @@ fn classify(error: &tokio_postgres::Error) -> (&'static str, Problem) {
         let detail = "the query was over its time; narrow the time range or the filters";
         return ("timeout", Problem::new(Refusal::QueryTimeout, detail));
     }
+    // A text of PostgreSQL has no character zero, and neither has a JSON value.
+    if [
+        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+        SqlState::UNTRANSLATABLE_CHARACTER,
+    ]
+    .contains(code)
+    {
+        let detail = "a value holds the character zero, which nothing stored does";
+        return ("refused", Problem::new(Refusal::BadParameter, detail));
+    }
     match class {
         // Connection exceptions, insufficient resources, operator intervention.
         "08" | "53" | "57" => ("unavailable", Problem::store_down("PostgreSQL")),

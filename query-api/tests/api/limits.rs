@@ -373,3 +373,33 @@ async fn one_organisation_cannot_take_all_slots() {
     waiting.await.unwrap().ok();
     ask(&base, "/alerts", &busy.viewer).await.ok();
 }
+
+#[tokio::test]
+async fn a_character_zero_is_a_bad_parameter_wherever_it_stands() {
+    let org = org().await;
+    for (path, query) in [
+        ("/alerts", [("assignee", "\0")]),
+        ("/rules/%00", [("limit", "1")]),
+        ("/dead-letters", [("reason", "a\0b")]),
+        ("/metrics/names", [("contains", "\0")]),
+    ] {
+        let query = if path.starts_with("/rules/") {
+            &query[..0]
+        } else {
+            &query[..]
+        };
+        let answer = get(path, &org.admin, query).await;
+        assert_eq!(answer.problem(400), "bad_parameter", "{path}");
+    }
+    let mut rule = json!({ "id": "zero", "name": "a\u{0}b", "severity": "low", "message": "m", "scope": ["logs"],
+        "selection": [{ "field": "service", "op": "eq", "value": "x" }] });
+    let made = post("/rules", &org.admin, &rule).await;
+    assert!(
+        matches!(made.status, 400 | 422),
+        "{} {}",
+        made.status,
+        made.body
+    );
+    rule["name"] = json!("fine");
+    assert_eq!(post("/rules", &org.admin, &rule).await.status, 201);
+}

@@ -22,3 +22,4 @@ mod alerts;
 mod rules;
 mod books;
 mod limits;
+mod random;

@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// A series; its number.
-async fn series(org: &Org, name: &str, service: &str, labels: Value) -> i64 {
+pub(crate) async fn series(org: &Org, name: &str, service: &str, labels: Value) -> i64 {
     let fingerprint = Uuid::new_v4();
     let fingerprint = fingerprint.as_bytes().as_slice();
     let params: [&(dyn ToSql + Sync); 5] = [&org.id, &name, &labels, &service, &fingerprint];
@@ -21,7 +21,7 @@ async fn series(org: &Org, name: &str, service: &str, labels: Value) -> i64 {
 }
 
 /// Samples at seconds after the base.
-async fn samples(series: i64, list: &[(f64, f64)]) {
+pub(crate) async fn samples(series: i64, list: &[(f64, f64)]) {
     let client = postgres().await;
     for (seconds, value) in list {
         let time =
