@@ -194,6 +194,7 @@ async fn no_route_shows_another_organisation() {
         "/sources".to_owned(),
         "/ledger/batches".to_owned(),
         "/ledger/balance".to_owned(),
+        "/ledger/lost".to_owned(),
         "/dead-letters".to_owned(),
     ];
     let ranged = |path: &str| {

@@ -235,7 +235,8 @@ fn question(dice: &mut Dice, routes: &[Route], ids: &[String], cursors: &[String
 }
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+    let given = std::env::var_os(name).and_then(|text| text.into_string().ok());
+    given.map_or(default, |text| text.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

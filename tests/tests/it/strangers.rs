@@ -45,7 +45,10 @@ impl Filled {
                 match &answer[list][0][id] {
                     Value::Null => Err(answer),
                     Value::String(text) => Ok(text.clone()),
-                    other => Ok(other.to_string()),
+                    other @ (Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::Array(_)
+                    | Value::Object(_)) => Ok(other.to_string()),
                 }
             })
         };
@@ -214,7 +217,11 @@ fn ask(route: &Route, about: &Filled, headers: &[(&str, &str)], more: &str) -> A
     );
     let bytes = match body {
         Value::Null => Vec::new(),
-        body => body.to_string().into_bytes(),
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => body.to_string().into_bytes(),
     };
     let method: Method = route.method.parse().unwrap();
     let mut all = vec![("content-type", "application/json")];
