@@ -118,7 +118,7 @@ impl Settings {
         let machine = format!(
             "{cores} cores, {} GiB, {}",
             memory >> 20,
-            told("uname", &["-srm"])
+            told("uname", &["-sm"])
         );
         let profile = if cfg!(debug_assertions) {
             "debug"
