@@ -8,6 +8,20 @@ use tokio::net::TcpStream;
 /// Headers of an answer beyond this are no answer of the gateway.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// What an answer says besides its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// The status.
+    pub status: u16,
+    /// The seconds of `Retry-After`.
+    pub retry_after_s: Option<u64>,
+    /// `x-batch-id`.
+    pub batch_id: Option<String>,
+    /// Whether the connection is of no further use.
+    pub closes: bool,
+    body: usize,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -35,6 +49,14 @@ impl Connection {
     /// When the connection breaks, or the answer is not one that this client understands; the
     /// connection then is of no further use.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<u16> {
+        Ok(self.ask(request).await?.status)
+    }
+
+    /// Writes a request and reads the whole answer; gives what its headers say.
+    ///
+    /// # Errors
+    /// As [`exchange`](Self::exchange).
+    pub async fn ask(&mut self, request: &[u8]) -> io::Result<Answered> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let head_end = loop {
@@ -49,29 +71,39 @@ impl Connection {
             }
         };
         let head = self.buffer.get(..head_end).unwrap_or_default();
-        let (status, body) = read_head(head)?;
-        while self.buffer.len() < head_end + body {
+        let answered = read_head(head)?;
+        while self.buffer.len() < head_end + answered.body {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(status)
+        Ok(answered)
     }
 }
 
-/// Status and length of the body.
-fn read_head(head: &[u8]) -> io::Result<(u16, usize)> {
+fn read_head(head: &[u8]) -> io::Result<Answered> {
     let head = std::str::from_utf8(head).map_err(|_| odd("headers are no text"))?;
     let mut lines = head.split("\r\n");
     let status = lines
         .next()
         .and_then(|line| line.split(' ').nth(1)?.parse().ok());
-    let status = status.ok_or_else(|| odd("no status"))?;
-    let length = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok());
-    Ok((status, length.ok_or_else(|| odd("no content-length"))?))
+    let mut answered = Answered {
+        status: status.ok_or_else(|| odd("no status"))?,
+        ..Answered::default()
+    };
+    let mut body = None;
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => body = value.parse().ok(),
+            "retry-after" => answered.retry_after_s = value.parse().ok(),
+            "x-batch-id" => answered.batch_id = Some(value.to_owned()),
+            "connection" => answered.closes = value.eq_ignore_ascii_case("close"),
+            _ => {}
+        }
+    }
+    answered.body = body.ok_or_else(|| odd("no content-length"))?;
+    Ok(answered)
 }
 
 fn odd(what: &str) -> io::Error {
@@ -92,7 +124,13 @@ mod tests {
     #[test]
     fn a_head_is_read() {
         let head = b"HTTP/1.1 202 Accepted\r\nContent-Length: 17\r\nx: y\r\n\r\n";
-        assert_eq!(read_head(head).unwrap(), (202, 17));
+        let answered = read_head(head).unwrap();
+        assert_eq!((answered.status, answered.body), (202, 17));
+        let refused =
+            b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let refused = read_head(refused).unwrap();
+        assert_eq!((refused.status, refused.retry_after_s), (503, Some(7)));
+        assert!(refused.closes && !answered.closes);
         assert!(read_head(b"HTTP/1.1 202 Accepted\r\n\r\n").is_err());
         assert!(read_head(b"garbage\r\n\r\n").is_err());
     }
