@@ -97,4 +97,20 @@ mod tests {
         drop(part);
         assert_eq!(budget.hold(100 * UNIT).await.unwrap().bytes(), 10 * UNIT);
     }
+
+    #[tokio::test]
+    async fn who_waits_for_much_is_not_overtaken_by_those_who_want_little() {
+        let budget = Budget::new(10 * UNIT);
+        let held = budget.hold(6 * UNIT).await.unwrap();
+        let much = budget.hold(8 * UNIT);
+        tokio::pin!(much);
+        let mut now = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(much.as_mut().poll(&mut now).is_pending());
+        assert!(
+            budget.try_hold(UNIT).is_none(),
+            "what is free is the waiting one's"
+        );
+        drop(held);
+        assert_eq!(much.await.unwrap().bytes(), 8 * UNIT);
+    }
 }

@@ -11,7 +11,7 @@ use crate::work::RawEntry;
 use bytes::Bytes;
 use millrace_runtime::redis::{ConnectionManager, open};
 use millrace_shared::entry::{BODY_FIELD, META_FIELD};
-use millrace_shared::ids::{ShardId, StreamId};
+use millrace_shared::ids::{CURSOR_GROUP, ShardId, StreamId};
 use redis::streams::StreamInfoStreamReply as InfoStreamReply;
 use redis::{ErrorKind, RedisError, Value, cmd};
 use std::time::Duration;
@@ -20,8 +20,6 @@ use std::time::Duration;
 pub const BLOCK: Duration = Duration::from_millis(500);
 /// Time for one command, the wait included: a chunk of the largest entries still fits.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The consumer group that shows ordinary Redis tooling how far the ledger's cursor is.
-const GROUP: &str = "millrace";
 /// Entries of one read, when a known range is read again.
 const RANGE_COUNT: usize = 200;
 
@@ -179,7 +177,10 @@ impl Reader {
     pub async fn show_cursor(&mut self, cursor: StreamId) -> Result<(), WorkerError> {
         let cursor = cursor.to_string();
         let mut set = cmd("XGROUP");
-        set.arg("SETID").arg(&self.key).arg(GROUP).arg(&cursor);
+        set.arg("SETID")
+            .arg(&self.key)
+            .arg(CURSOR_GROUP)
+            .arg(&cursor);
         let Err(error) = set.query_async::<()>(&mut self.connection).await else {
             return Ok(());
         };
@@ -190,7 +191,7 @@ impl Reader {
         create
             .arg("CREATE")
             .arg(&self.key)
-            .arg(GROUP)
+            .arg(CURSOR_GROUP)
             .arg(&cursor)
             .arg("MKSTREAM");
         match create.query_async::<()>(&mut self.connection).await {

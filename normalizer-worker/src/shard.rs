@@ -319,7 +319,18 @@ impl Shard {
 
     async fn land(&self, batch: &Batch, draft: &Draft) -> Result<(), WorkerError> {
         self.lease.probe.at(Step::Written);
-        self.commit(batch, draft).await
+        self.commit(batch, draft).await?;
+        self.show_cursor().await;
+        Ok(())
+    }
+
+    /// Shows how far the shard is read: gateways judge by it whether the workers keep up. A view
+    /// only, and the audit shows it again, so a failure is no error here.
+    async fn show_cursor(&self) {
+        let mut reader = Reader::shared(&self.plant.redis, self.id());
+        if let Err(error) = reader.show_cursor(self.cursor()).await {
+            tracing::debug!(shard = %self.id(), %error, "cannot show the cursor");
+        }
     }
 
     /// Commits a batch whose rows are in ClickHouse.

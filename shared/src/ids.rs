@@ -64,6 +64,9 @@ impl FromStr for StreamId {
     }
 }
 
+/// The consumer group that shows how far a worker has read a stream: a view, never the truth.
+pub const CURSOR_GROUP: &str = "millrace";
+
 /// One stream: a shard of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId {
