@@ -18,6 +18,10 @@ const IDEMPOTENCY_S_MAX: u64 = 7 * 24 * 3600;
 /// Revocation takes effect within 60 s by contract.
 const KEY_CACHE_S_MAX: u64 = 60;
 
+/// More requests at once than any machine works on.
+const IN_FLIGHT_REQUESTS_MAX: u64 = 1_000_000;
+/// A day: beyond it the memory of the streams decides.
+const BACKLOG_S_MAX: u64 = 86_400;
 /// More replicas than anybody waits for.
 const REPLICAS_MAX: u64 = 10;
 
@@ -46,6 +50,10 @@ pub struct Config {
     pub stream_bytes_max: u64,
     /// Bytes of request bodies held at once.
     pub in_flight_bytes_max: usize,
+    /// Requests worked on at once.
+    pub in_flight_requests_max: usize,
+    /// Wait in the streams above which appends are held to the workers' pace; zero for never.
+    pub backlog_max: Duration,
     /// Time for a request's headers.
     pub header_timeout: Duration,
     /// Time for a request's body.
@@ -87,6 +95,12 @@ impl Config {
                 "MILLRACE_IN_FLIGHT_BYTES_MAX",
                 WIRE_BYTES_MAX as u64..=u64::MAX,
             )?,
+            in_flight_requests_max: size(
+                settings,
+                "MILLRACE_IN_FLIGHT_REQUESTS_MAX",
+                1..=IN_FLIGHT_REQUESTS_MAX,
+            )?,
+            backlog_max: settings.seconds("MILLRACE_BACKLOG_S", 0..=BACKLOG_S_MAX)?,
             header_timeout: settings.seconds("MILLRACE_HEADER_TIMEOUT_S", 1..=60)?,
             body_timeout: settings.seconds("MILLRACE_BODY_TIMEOUT_S", 1..=300)?,
             key_cache: settings.seconds("MILLRACE_KEY_CACHE_S", 1..=KEY_CACHE_S_MAX)?,
@@ -141,6 +155,7 @@ mod tests {
         assert_eq!(config.idempotency, Duration::from_secs(3_600));
         assert_eq!(config.header_timeout, Duration::from_secs(5));
         assert_eq!(config.body_timeout, Duration::from_secs(10));
+        assert_eq!(config.backlog_max, Duration::from_secs(10));
         assert!(config.threads > 0);
     }
 

@@ -65,6 +65,7 @@ impl DryRun {
         DryRun {
             key: Arc::new(Key {
                 id: "dry".to_owned(),
+                weight: 1,
                 org: OrgId::from_u128(1),
                 public: false,
                 secrets: vec![secret.clone()],

@@ -1,11 +1,13 @@
 //! What the handlers share: one part for the process, one for each thread.
 
+use crate::admission::Admission;
 use crate::append::{Appender, Shards};
 use crate::config::Config;
 use crate::error::GatewayError;
 use crate::key::Keys;
 use crate::loss::Memory;
-use crate::pressure::Pressure;
+use crate::pressure::{Limits, Pressure};
+use crate::pulse::Pulse;
 use crate::quota::Quotas;
 use crate::receive::Caps;
 use crate::store;
@@ -31,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) pressure: Arc<Pressure>,
+    pub(crate) admission: Admission,
     pub(crate) verifier: Verifier,
     pub(crate) shards: Shards,
     pub(crate) batch_ids: BatchIds,
@@ -42,6 +45,7 @@ pub(crate) struct Shared {
 pub(crate) struct Gateway {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Shared {
@@ -62,7 +66,12 @@ impl Shared {
                 wire_bytes: config.wire_bytes_max,
                 time: config.body_timeout,
             },
-            pressure: Pressure::new(config.in_flight_bytes_max, config.stream_bytes_max),
+            pressure: Pressure::new(&Limits {
+                in_flight_bytes: config.in_flight_bytes_max,
+                in_flight_requests: config.in_flight_requests_max,
+                redis_memory: config.stream_bytes_max,
+            }),
+            admission: Admission::new(config.backlog_max),
             batch_ids: BatchIds::new(config.master_key.derive("batch-id")),
             verifier: Verifier { decoy },
             shards: Shards::new(shards),

@@ -1,6 +1,7 @@
 //! Whose key it is: ingest keys from the control database, through a cache that bounds how long a
 //! revoked key is still believed. Judges no signature.
 
+use crate::admission::Tenant;
 use crate::error::Problem;
 use crate::metrics::KEY_LOOKUPS;
 use crate::quota::{Buckets, Kind, Owner, Quotas, Rates};
@@ -39,6 +40,8 @@ const PUBLIC_RATES: Rates = Rates {
 pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) org: OrgId,
+    /// Of the organisation, where something is scarce.
+    pub(crate) weight: u32,
     /// Unsigned, for browsers.
     pub(crate) public: bool,
     /// Up to two: both are good while one replaces the other.
@@ -56,6 +59,14 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// Who it belongs to, where organisations share something.
+    pub(crate) const fn tenant(&self) -> Tenant {
+        Tenant {
+            org: self.org,
+            weight: self.weight,
+        }
+    }
+
     /// Whether it is good at `now` (nanoseconds). A key that is not answers like one unknown.
     pub(crate) fn is_current(&self, now: i64) -> bool {
         let now = now / 1_000;
@@ -172,6 +183,7 @@ impl Keys {
         Key {
             id: id.to_owned(),
             org: record.org,
+            weight: record.weight,
             public: record.public,
             buckets: self.buckets(id, &record),
             secrets: self.open(id, record.sealed),

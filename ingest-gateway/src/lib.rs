@@ -12,7 +12,7 @@
 //!   answer    202 with a signed receipt
 //! ```
 //!
-//! `ingest.rs` is that path on one page; `quota` and `pressure` say no on the way.
+//! `ingest.rs` is that path on one page; `quota`, `pressure` and `admission` say no on the way.
 //!
 //! A 2xx answer means that Redis has the batch on disk (`appendfsync always`). It does not mean
 //! that the batch is stored: `GET /v1/batches/{batch_id}` tells. Any doubt is a 503, and the agent
@@ -22,8 +22,13 @@ pub mod config;
 pub mod error;
 pub mod metrics;
 pub mod probe;
+mod pulse;
 mod pressure;
 mod quota;
+mod backlog;
+mod fair;
+mod lane;
+mod admission;
 mod store;
 mod address;
 mod head;
@@ -41,6 +46,7 @@ mod batches;
 mod loss;
 mod gateway;
 mod connection;
+mod watch;
 mod server;
 mod health;
 pub mod dry;

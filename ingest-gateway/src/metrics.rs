@@ -92,6 +92,36 @@ pub static QUOTA_REFUSALS: Counter = Counter::new(
     "Requests refused with 429, by the quota: `address_requests`, `requests`, `events`, `bytes`.",
     &["quota"],
 );
+/// Requests shed.
+pub static SHED: Counter = Counter::new(
+    "millrace_gateway_shed_total",
+    "Requests refused with 503 to keep within a limit: `requests` or `bytes` in flight, `late` threads, `memory` of Redis, an organisation's `share` of it, the workers' `pace`, `down` while shutting down.",
+    &["limit"],
+);
+/// Requests in work.
+pub static IN_FLIGHT_REQUESTS: Gauge = Gauge::new(
+    "millrace_gateway_in_flight_requests",
+    "Requests that are worked on at this moment.",
+    &[],
+);
+/// What waits.
+pub static BACKLOG_BYTES: Gauge = Gauge::new(
+    "millrace_gateway_backlog_bytes",
+    "Bytes on the wire of what this gateway appended and no worker has taken yet.",
+    &["signal"],
+);
+/// How long it waits.
+pub static BACKLOG_WAIT: Gauge = Gauge::new(
+    "millrace_gateway_backlog_wait_seconds",
+    "How long an append waits for a worker; 0 while workers keep up or stand still.",
+    &["signal"],
+);
+/// Whether appends are held back.
+pub static PACED: Gauge = Gauge::new(
+    "millrace_gateway_paced",
+    "1 while appends are held to the workers' pace.",
+    &["signal"],
+);
 /// Panics in a handler.
 pub static PANICS: Counter = Counter::new(
     "millrace_gateway_panics_total",
@@ -116,6 +146,11 @@ pub static ALL: &[&dyn Declared] = &[
     &REDIS_MEMORY_MAX,
     &KEY_LOOKUPS,
     &QUOTA_REFUSALS,
+    &SHED,
+    &IN_FLIGHT_REQUESTS,
+    &BACKLOG_BYTES,
+    &BACKLOG_WAIT,
+    &PACED,
     &PANICS,
     &millrace_runtime::selftel::DROPPED,
 ];

@@ -1,37 +1,59 @@
-//! When to say "not now": going down, Redis over its budget, too many bytes in flight.
-//! Never drops anything that was accepted.
+//! When to say "not now" to everybody alike: going down, Redis over its budget, too many requests or
+//! bytes in flight. Never drops anything that was accepted.
 
 use crate::error::Problem;
-use crate::metrics::{IN_FLIGHT, REDIS_MEMORY, REDIS_MEMORY_MAX};
-use millrace_runtime::redis::ConnectionManager;
-use millrace_runtime::shutdown::CancellationToken;
+use crate::metrics::{IN_FLIGHT, IN_FLIGHT_REQUESTS, REDIS_MEMORY, REDIS_MEMORY_MAX, SHED};
 use millrace_shared::outcome::Refusal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How often Redis is asked for its memory: at 1 GiB/s of input it grows by a tenth of the default
-/// budget between two answers.
-const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Requests in flight are many only for a moment: senders come back when those are answered.
+const RETRY_AFTER_IN_FLIGHT_S: u64 = 1;
+
+/// A thread that is later than this has more to do than it can: whoever comes waits in vain.
+pub(crate) const LATE_MAX: Duration = Duration::from_millis(500);
+/// Requests that are open before a late thread refuses more: with fewer, it is late because the
+/// machine is busy with other things, and refusing would not help it.
+const OPEN_MIN: usize = 32;
+
+/// What may be in use at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of request bodies.
+    pub(crate) in_flight_bytes: usize,
+    /// Requests.
+    pub(crate) in_flight_requests: usize,
+    /// Redis memory.
+    pub(crate) redis_memory: u64,
+}
 
 /// The state that all threads share.
 pub(crate) struct Pressure {
     in_flight: AtomicUsize,
     in_flight_max: usize,
+    /// Requests from their headers to their answers.
+    open: AtomicUsize,
+    /// Those of them that are here whole.
+    requests: AtomicUsize,
+    requests_max: usize,
     redis_memory: AtomicU64,
     redis_memory_max: u64,
     going_down: AtomicBool,
 }
 
 impl Pressure {
-    pub(crate) fn new(in_flight_max: usize, redis_memory_max: u64) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        REDIS_MEMORY_MAX.set(&[], redis_memory_max as f64);
+        REDIS_MEMORY_MAX.set(&[], limits.redis_memory as f64);
         Arc::new(Pressure {
             in_flight: AtomicUsize::new(0),
-            in_flight_max,
+            in_flight_max: limits.in_flight_bytes,
+            open: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            requests_max: limits.in_flight_requests,
             redis_memory: AtomicU64::new(0),
-            redis_memory_max,
+            redis_memory_max: limits.redis_memory,
             going_down: AtomicBool::new(false),
         })
     }
@@ -42,14 +64,54 @@ impl Pressure {
     /// 503 with the reason.
     pub(crate) fn admit(&self) -> Result<(), Problem> {
         if self.going_down.load(Ordering::Relaxed) {
+            SHED.add(&["down"], 1);
             let detail = "this gateway is shutting down: send to another";
             return Err(Problem::new(Refusal::ShuttingDown, detail));
         }
         if self.redis_memory.load(Ordering::Relaxed) > self.redis_memory_max {
+            SHED.add(&["memory"], 1);
             let detail = "the streams are over their memory budget";
             return Err(Problem::new(Refusal::Overloaded, detail));
         }
         Ok(())
+    }
+
+    /// Opens a request, unless there is no place to work on it, or the thread, that much late, has
+    /// too much to do.
+    ///
+    /// # Errors
+    /// 503 with the reason.
+    pub(crate) fn open(self: &Arc<Self>, late: Duration) -> Result<Open, Problem> {
+        self.admit()?;
+        if self.requests.load(Ordering::Relaxed) >= self.requests_max {
+            return Err(crowded());
+        }
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        let open = Open {
+            pressure: Arc::clone(self),
+        };
+        if late <= LATE_MAX || before < OPEN_MIN {
+            return Ok(open);
+        }
+        SHED.add(&["late"], 1);
+        let detail = "more comes than this gateway can look at";
+        Err(Problem::new(Refusal::Overloaded, detail).retry_after(RETRY_AFTER_IN_FLIGHT_S))
+    }
+
+    /// Begins to work on a request that is here whole, unless as many are worked on as may be. One
+    /// that is still arriving takes no place: slow senders must not keep the others out.
+    ///
+    /// # Errors
+    /// 503 with the reason.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<InWork, Problem> {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        let in_work = InWork {
+            pressure: Arc::clone(self),
+        };
+        match before < self.requests_max {
+            true => Ok(in_work),
+            false => Err(crowded()),
+        }
     }
 
     /// From now on every new request is refused.
@@ -69,40 +131,53 @@ impl Pressure {
         }
     }
 
-    /// Asks Redis for its memory until shutdown.
-    pub(crate) async fn watch(
-        self: Arc<Self>,
-        mut redis: ConnectionManager,
-        shutdown: CancellationToken,
-    ) {
-        let mut tick = tokio::time::interval(ASK_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            // Without an answer the last one stands: appends will fail by themselves.
-            let info: Result<String, _> = redis::cmd("INFO")
-                .arg("memory")
-                .query_async(&mut redis)
-                .await;
-            if let Some(bytes) = info.ok().as_deref().and_then(used_memory) {
-                self.redis_memory.store(bytes, Ordering::Relaxed);
-                #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                REDIS_MEMORY.set(&[], bytes as f64);
-            }
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-            IN_FLIGHT.set(&[], self.in_flight.load(Ordering::Relaxed) as f64);
-        }
+    /// Remembers how much memory Redis uses.
+    pub(crate) fn note_memory(&self, bytes: u64) {
+        self.redis_memory.store(bytes, Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        REDIS_MEMORY.set(&[], bytes as f64);
+    }
+
+    /// Bytes of the budget that are free.
+    pub(crate) fn free_memory(&self) -> u64 {
+        let used = self.redis_memory.load(Ordering::Relaxed);
+        self.redis_memory_max.saturating_sub(used)
+    }
+
+    /// Shows what is in flight.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub(crate) fn show(&self) {
+        IN_FLIGHT.set(&[], self.in_flight.load(Ordering::Relaxed) as f64);
+        IN_FLIGHT_REQUESTS.set(&[], self.requests.load(Ordering::Relaxed) as f64);
     }
 }
 
-fn used_memory(info: &str) -> Option<u64> {
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("used_memory:"))?;
-    line.trim().parse().ok()
+fn crowded() -> Problem {
+    SHED.add(&["requests"], 1);
+    let detail = "too many requests are in flight";
+    Problem::new(Refusal::Overloaded, detail).retry_after(RETRY_AFTER_IN_FLIGHT_S)
+}
+
+/// A request that is open; no more than that when dropped.
+pub(crate) struct Open {
+    pressure: Arc<Pressure>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.pressure.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that is worked on; no more than that when dropped.
+pub(crate) struct InWork {
+    pressure: Arc<Pressure>,
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.pressure.requests.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Bytes held by one request; given back when dropped.
@@ -120,8 +195,10 @@ impl Room {
         self.bytes += bytes;
         let held = self.pressure.in_flight.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if held > self.pressure.in_flight_max {
+            SHED.add(&["bytes"], 1);
             let detail = "too many bytes of requests are in flight";
-            return Err(Problem::new(Refusal::Overloaded, detail));
+            let problem = Problem::new(Refusal::Overloaded, detail);
+            return Err(problem.retry_after(RETRY_AFTER_IN_FLIGHT_S));
         }
         Ok(())
     }
@@ -139,9 +216,48 @@ impl Drop for Room {
 mod tests {
     use super::*;
 
+    fn pressure(in_flight_bytes: usize, in_flight_requests: usize) -> Arc<Pressure> {
+        Pressure::new(&Limits {
+            in_flight_bytes,
+            in_flight_requests,
+            redis_memory: 1_000,
+        })
+    }
+
+    #[test]
+    fn requests_at_once_are_bounded_and_their_places_given_back() {
+        let pressure = pressure(1, 2);
+        let first = pressure.begin().ok().unwrap();
+        let _second = pressure.begin().ok().unwrap();
+        let refused = pressure.begin().err().unwrap();
+        assert_eq!(refused.refusal, Refusal::Overloaded);
+        assert!(pressure.open(Duration::ZERO).is_err() && pressure.admit().is_ok());
+        drop(first);
+        assert!(pressure.open(Duration::ZERO).is_ok());
+        assert!(pressure.begin().is_ok());
+        assert_eq!(pressure.requests.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_thread_that_is_late_takes_no_more_when_it_has_much_to_do() {
+        let pressure = pressure(1, 100);
+        let late = LATE_MAX * 2;
+        let open: Vec<_> = (0..OPEN_MIN)
+            .map(|_| pressure.open(late).ok().unwrap())
+            .collect();
+        assert_eq!(
+            pressure.open(late).err().unwrap().refusal,
+            Refusal::Overloaded
+        );
+        assert!(pressure.open(LATE_MAX).is_ok());
+        drop(open);
+        assert!(pressure.open(late).is_ok());
+        assert_eq!(pressure.open.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn room_is_bounded_and_given_back() {
-        let pressure = Pressure::new(100, 1);
+        let pressure = pressure(100, 1);
         let mut first = pressure.room();
         assert!(first.grow(60).is_ok());
         let mut second = pressure.room();
@@ -154,12 +270,10 @@ mod tests {
 
     #[test]
     fn requests_are_refused_over_the_budget_and_on_the_way_down() {
-        let pressure = Pressure::new(1, 1_000);
+        let pressure = pressure(1, 1);
         assert!(pressure.admit().is_ok());
-        let memory = used_memory("# Memory\r\nused_memory:1001\r\nused_memory_human:1K\r\n");
-        pressure
-            .redis_memory
-            .store(memory.unwrap(), Ordering::Relaxed);
+        pressure.note_memory(1_001);
+        assert_eq!(pressure.free_memory(), 0);
         assert_eq!(pressure.admit().unwrap_err().refusal, Refusal::Overloaded);
         pressure.go_down();
         assert_eq!(pressure.admit().unwrap_err().refusal, Refusal::ShuttingDown);

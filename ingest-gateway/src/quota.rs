@@ -81,6 +81,8 @@ pub(crate) struct Bucket {
     limit: AtomicU64,
     /// When the bucket will be full again, nanoseconds since `Quotas::start`.
     full_at: AtomicU64,
+    /// Until when it is closed after a refusal, nanoseconds since `Quotas::start`.
+    closed_until: AtomicU64,
 }
 
 impl Bucket {
@@ -89,31 +91,44 @@ impl Bucket {
             kind,
             limit: AtomicU64::new(limit.max(1)),
             full_at: AtomicU64::new(0),
+            closed_until: AtomicU64::new(0),
         }
+    }
+
+    /// Its state at `now`.
+    fn allowance(&self, now: u64) -> Allowance {
+        self.allowance_of(self.full_at.load(Ordering::Relaxed), now)
+    }
+
+    fn allowance_of(&self, full_at: u64, now: u64) -> Allowance {
+        let (limit, window) = (self.limit.load(Ordering::Relaxed), self.window());
+        let free = window.saturating_sub(full_at.saturating_sub(now));
+        let tokens = u128::from(free) * u128::from(limit) / u128::from(window);
+        Allowance {
+            kind: self.kind,
+            limit,
+            remaining: u64::try_from(tokens).unwrap_or(limit),
+            reset_s: full_at.saturating_sub(now).div_ceil(NS_PER_S),
+        }
+    }
+
+    const fn window(&self) -> u64 {
+        self.kind.window_s() * NS_PER_S
     }
 
     /// Takes `cost` tokens at `now`, or says when they will be there. A cost above the whole
     /// limit empties a full bucket, so that nothing is refused for ever.
     fn take(&self, cost: u64, now: u64) -> Result<Allowance, (Allowance, u64)> {
         let limit = self.limit.load(Ordering::Relaxed);
-        let window = self.kind.window_s() * NS_PER_S;
+        let window = self.window();
         let spent = u128::from(cost.min(limit)) * u128::from(window) / u128::from(limit);
         let spent = u64::try_from(spent).unwrap_or(window);
-        let allowance = |full_at: u64| {
-            let free = window.saturating_sub(full_at.saturating_sub(now));
-            let tokens = u128::from(free) * u128::from(limit) / u128::from(window);
-            Allowance {
-                kind: self.kind,
-                limit,
-                remaining: u64::try_from(tokens).unwrap_or(limit),
-                reset_s: full_at.saturating_sub(now).div_ceil(NS_PER_S),
-            }
-        };
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
             let after = full_at.max(now) + spent;
             if after > now + window {
-                return Err((allowance(full_at), after - now - window));
+                let allowance = self.allowance_of(full_at, now);
+                return Err((allowance, after - now - window));
             }
             match self.full_at.compare_exchange_weak(
                 full_at,
@@ -121,7 +136,7 @@ impl Bucket {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(allowance(after)),
+                Ok(_) => return Ok(self.allowance_of(after, now)),
                 Err(actual) => full_at = actual,
             }
         }
@@ -190,19 +205,30 @@ impl Quotas {
     /// # Errors
     /// 429 with the state of the quota.
     pub(crate) fn take(&self, bucket: &Bucket, cost: u64) -> Result<Allowance, Problem> {
-        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX / 2);
+        let now = self.now();
         bucket.take(cost, now).map_err(|(allowance, wait)| {
-            QUOTA_REFUSALS.add(&[bucket.kind.name()], 1);
-            let detail = match bucket.kind {
-                Kind::AddressRequests => "more requests from this address than a minute allows",
-                Kind::Requests => "more requests than the quota's minute allows",
-                Kind::Events => "more events than the quota's second allows",
-                Kind::Bytes => "more bytes than the quota's second allows",
-            };
-            Problem::new(Refusal::QuotaExceeded, detail)
-                .with_allowance(allowance)
-                .retry_after(wait.div_ceil(NS_PER_S).max(1))
+            bucket.closed_until.store(now + wait, Ordering::Relaxed);
+            refused(bucket, allowance, wait)
         })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX / 2)
+    }
+
+    /// Whether a bucket is open: after a refusal it is closed until the tokens that were missing
+    /// are there, so that what would be refused is refused before anything is done for it, and
+    /// many small costs cannot keep a large one waiting for ever.
+    ///
+    /// # Errors
+    /// 429 with the state of the quota.
+    pub(crate) fn is_open(&self, bucket: &Bucket) -> Result<(), Problem> {
+        let now = self.now();
+        let closed_until = bucket.closed_until.load(Ordering::Relaxed);
+        if closed_until <= now {
+            return Ok(());
+        }
+        Err(refused(bucket, bucket.allowance(now), closed_until - now))
     }
 
     /// Counts a request of an address.
@@ -219,6 +245,19 @@ impl Quotas {
         });
         self.take(&bucket, 1).map(drop)
     }
+}
+
+fn refused(bucket: &Bucket, allowance: Allowance, wait: u64) -> Problem {
+    QUOTA_REFUSALS.add(&[bucket.kind.name()], 1);
+    let detail = match bucket.kind {
+        Kind::AddressRequests => "more requests from this address than a minute allows",
+        Kind::Requests => "more requests than the quota's minute allows",
+        Kind::Events => "more events than the quota's second allows",
+        Kind::Bytes => "more bytes than the quota's second allows",
+    };
+    Problem::new(Refusal::QuotaExceeded, detail)
+        .with_allowance(allowance)
+        .retry_after(wait.div_ceil(NS_PER_S).max(1))
 }
 
 fn subscriber(address: IpAddr) -> IpAddr {
@@ -270,6 +309,21 @@ mod tests {
                 .is_err()
         );
         assert!(Quotas::new(0).admit_address("::1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_bucket_that_refused_is_closed_until_what_was_missing_is_there() {
+        let quotas = Quotas::new(0);
+        let bucket = Bucket::new(Kind::Events, 1_000);
+        assert!(quotas.take(&bucket, 1_000).is_ok());
+        assert!(quotas.is_open(&bucket).is_ok());
+        assert!(quotas.take(&bucket, 600).is_err());
+        let closed = quotas.is_open(&bucket).unwrap_err();
+        assert_eq!(closed.refusal, Refusal::QuotaExceeded);
+        let wait = Duration::from_nanos(bucket.closed_until.load(Ordering::Relaxed));
+        assert!(wait > Duration::from_millis(500), "{wait:?}");
+        bucket.closed_until.store(1, Ordering::Relaxed);
+        assert!(quotas.is_open(&bucket).is_ok());
     }
 
     #[test]

@@ -11,6 +11,9 @@ use millrace_shared::outcome::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a refused body is waited for: most of it is on its way when the answer is known.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
 /// Caps on a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
@@ -53,6 +56,22 @@ pub(crate) async fn receive<'h>(
             Err(Problem::new(Refusal::TooSlow, detail))
         }
     }
+}
+
+/// Reads what is left of the body of a request that was refused, and forgets it: were the
+/// connection closed upon it, the sender would see a reset in place of the answer. Gives up on a
+/// body that is too large or too slow; the connection then lingers and is closed.
+pub(crate) async fn discard(payload: &mut web::Payload, wire_bytes: usize) {
+    let rest = async {
+        let mut length = 0;
+        while let Some(Ok(chunk)) = payload.next().await {
+            length += chunk.len();
+            if length > wire_bytes {
+                return;
+            }
+        }
+    };
+    let _slow = tokio::time::timeout(DISCARD_TIME, rest).await;
 }
 
 async fn collect(

@@ -12,7 +12,11 @@ use crate::health;
 use crate::ingest::ingest;
 use crate::loss;
 use crate::metrics::{self, DURATION, PANICS, REQUESTS};
+use crate::pressure::LATE_MAX;
+use crate::pulse::Pulse;
+use crate::receive::discard;
 use crate::trail::Trail;
+use crate::watch::watch;
 use actix_http::HttpService;
 use actix_http::error::DispatchError;
 use actix_server::Server;
@@ -37,6 +41,9 @@ use tracing::{Instrument as _, Span};
 
 /// Idle connections are kept longer than common proxies keep theirs, so that the proxy closes.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a connection that is closed upon a half-read body is read on, so that its sender sees
+/// the answer and no reset.
+const LINGER: Duration = Duration::from_secs(2);
 /// Time for requests in flight when going down.
 const SHUTDOWN_S: u64 = 20;
 /// Connections of one thread; more wait in the kernel's queue.
@@ -66,7 +73,7 @@ pub async fn run(
     let watched = redis::open(&config.redis_url, RESPONSE_TIMEOUT)?;
     let searched = redis::open(&config.redis_url, RESPONSE_TIMEOUT)?;
     let shared = Shared::start(config).await?;
-    let watch = Arc::clone(&shared.pressure).watch(watched, shutdown.clone());
+    let watch = watch(Arc::clone(&shared), watched, shutdown.clone());
     let search = loss::watch(&shared, searched, shutdown.clone());
     let public = serve(listeners.public, Arc::clone(&shared), shutdown.clone());
     let admin = async {
@@ -127,6 +134,7 @@ fn connections(
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(shared.config.header_timeout)
+        .client_disconnect_timeout(LINGER)
         .graceful_shutdown_signal(move || draining.clone().cancelled_owned())
         .h1(app.map_err(|error| error.error_response()));
     let patience = Patience {
@@ -145,6 +153,7 @@ fn gateway(shared: &Arc<Shared>) -> Result<Gateway, ::redis::RedisError> {
     Ok(Gateway {
         shared: Arc::clone(shared),
         appender: Appender::open(&shared.config)?,
+        pulse: Pulse::start(),
     })
 }
 
@@ -200,7 +209,16 @@ async fn post_events(
     span.in_scope(|| log(&gateway, &trail, signal, &outcome, took));
     let mut response = match &outcome {
         Ok(answer) => answer.response(),
-        Err(problem) => problem.response(&trail.request_id),
+        Err(problem) => {
+            if let (429 | 503, Some(key)) = (problem.refusal.status(), &trail.sender) {
+                gateway.shared.admission.refused(key.org);
+            }
+            // A thread that is late answers first; the connection then lingers and is closed.
+            if problem.refusal != Refusal::TooSlow && gateway.pulse.late() <= LATE_MAX {
+                discard(&mut payload, gateway.shared.caps.wire_bytes).await;
+            }
+            problem.response(&trail.request_id)
+        }
     };
     trail.finish(&mut response, gateway.shared.pressure.is_going_down());
     response

@@ -22,6 +22,7 @@ pub const TIMESCALE: &[&str] = &[
     "050_rollups.sql",
     "060_workers.sql",
     "070_lost.sql",
+    "075_fairness.sql",
     "080_dead_letters.sql",
 ];
 

@@ -217,6 +217,18 @@ pub const SETTINGS: &[Setting] = &[
         "Bytes of request bodies held at once, above which the gateway answers 503.",
     ),
     setting(
+        "MILLRACE_IN_FLIGHT_REQUESTS_MAX",
+        Some("512"),
+        Reader::Gateway,
+        "Requests worked on at once (those still arriving are not counted), above which the gateway answers 503.",
+    ),
+    setting(
+        "MILLRACE_BACKLOG_S",
+        Some("10"),
+        Reader::Gateway,
+        "Seconds that an accepted batch may wait for a worker that is behind; beyond it organisations are held to their share of the workers' pace (503). 0 for no limit but `MILLRACE_STREAM_BYTES_MAX`.",
+    ),
+    setting(
         "MILLRACE_HEADER_TIMEOUT_S",
         Some("5"),
         Reader::Gateway,

@@ -16,13 +16,14 @@ SELECT k.org_id, k.kind, k.signals, k.schemes, k.secret, k.secret_next,
        k.requests_per_minute::bigint AS key_requests, k.events_per_second AS key_events,
        k.bytes_per_second AS key_bytes,
        o.requests_per_minute::bigint AS org_requests, o.events_per_second AS org_events,
-       o.bytes_per_second AS org_bytes
+       o.bytes_per_second AS org_bytes, o.weight
   FROM ingest_key k JOIN organisation o ON o.id = k.org_id
  WHERE k.id = $1";
 
 /// One row of `ingest_key` with its organisation's quotas.
 pub(crate) struct KeyRecord {
     pub(crate) org: OrgId,
+    pub(crate) weight: u32,
     pub(crate) public: bool,
     pub(crate) signals: Vec<Signal>,
     pub(crate) body_scheme: bool,
@@ -59,6 +60,7 @@ fn record(row: &Row) -> Result<KeyRecord, tokio_postgres::Error> {
     };
     Ok(KeyRecord {
         org: row.try_get("org_id")?,
+        weight: u32::try_from(row.try_get::<_, i32>("weight")?).unwrap_or(1),
         public: kind == "public",
         signals: signals
             .iter()
