@@ -4,7 +4,7 @@ use crate::output::{Page, time};
 use crate::stores::Stores;
 use crate::{revision, rules};
 use anyhow::{Context as _, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use deadpool_postgres::{GenericClient, Transaction};
 use millrace_shared::ids::OrgId;
 use millrace_shared::secret::random;
@@ -24,6 +24,27 @@ pub(crate) enum Action {
         /// Its name
         name: String,
     },
+    /// Set its quotas and its weight, those that are given; shows them all
+    Limits(Limits),
+}
+
+/// Quotas and weight. Gateways follow within the time for which they cache keys.
+#[derive(Args)]
+pub(crate) struct Limits {
+    /// The organisation, by name or id
+    org: String,
+    /// Requests a minute
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    requests_per_minute: Option<i32>,
+    /// Events a second
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    events_per_second: Option<i64>,
+    /// Bytes on the wire a second
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    bytes_per_second: Option<i64>,
+    /// Its part of what is scarce, against the weights of the others (1 to 1000)
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    weight: Option<i32>,
 }
 
 /// Carries an action out.
@@ -31,6 +52,10 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
     let mut client = stores.postgres().await?;
     match action {
         Action::List => list(&client).await,
+        Action::Limits(limits) => {
+            let org = find(&client, &limits.org).await?;
+            set_limits(&client, org, &limits).await
+        }
         Action::Create { name } => {
             let tx = client.transaction().await?;
             if id_of(&tx, &name).await?.is_some() {
@@ -64,6 +89,53 @@ async fn list(client: &impl GenericClient) -> anyhow::Result<Page> {
     Ok(Page::Table {
         columns: &["id", "name", "created_at", "keys", "rules"],
         rows,
+    })
+}
+
+async fn set_limits(
+    client: &impl GenericClient,
+    org: OrgId,
+    limits: &Limits,
+) -> anyhow::Result<Page> {
+    let sql = "UPDATE organisation \
+                  SET requests_per_minute = coalesce($2, requests_per_minute), \
+                      events_per_second = coalesce($3, events_per_second), \
+                      bytes_per_second = coalesce($4, bytes_per_second), \
+                      weight = coalesce($5, weight) \
+                WHERE id = $1 \
+            RETURNING requests_per_minute, events_per_second, bytes_per_second, weight";
+    let Limits {
+        requests_per_minute,
+        events_per_second,
+        bytes_per_second,
+        weight,
+        ..
+    } = limits;
+    let row = client
+        .query_one(
+            sql,
+            &[
+                &org,
+                requests_per_minute,
+                events_per_second,
+                bytes_per_second,
+                weight,
+            ],
+        )
+        .await?;
+    Ok(Page::Table {
+        columns: &[
+            "requests_per_minute",
+            "events_per_second",
+            "bytes_per_second",
+            "weight",
+        ],
+        rows: vec![vec![
+            json!(row.try_get::<_, i32>(0)?),
+            json!(row.try_get::<_, i64>(1)?),
+            json!(row.try_get::<_, i64>(2)?),
+            json!(row.try_get::<_, i32>(3)?),
+        ]],
     })
 }
 
