@@ -4,7 +4,7 @@ CARGO ?= cargo
 DEVSTACK = $(CARGO) run -q -p millrace-devstack --
 BENCHES = $(sort $(basename $(notdir $(wildcard benches/src/bin/*.rs))))
 
-.PHONY: help run stop test chaos docs fmt lint bench ci
+.PHONY: help run stop test chaos docs fmt lint bench overload ci
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -34,6 +34,16 @@ lint: ## Warnings are errors
 
 bench: ## One benchmark a hop, and end to end
 	$(DEVSTACK) exec -- sh -ec 'for bench in $(BENCHES); do $(CARGO) run -q --release -p millrace-benches --bin $$bench; done'
+
+# Seconds of each overload and of each outage; the targets are judged by minutes and by 900.
+OVERLOAD_S ?= 60
+OUTAGE_S ?= 60
+LIVE ?= 5000
+SCENARIOS ?= 2x,5x,noisy,clickhouse,postgres
+
+overload: ## Overload and fairness: OVERLOAD_S, OUTAGE_S, LIVE, SCENARIOS
+	$(CARGO) build -q --release --workspace --bins
+	target/release/overload --seconds $(OVERLOAD_S) --outage $(OUTAGE_S) --live $(LIVE) --scenarios $(SCENARIOS)
 
 ci: ## Everything that CI checks
 	.ci/run

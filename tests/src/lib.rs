@@ -9,6 +9,7 @@
 //! http          requests as an agent or an analyst sends them
 //! stores        what the stores themselves say
 //! chaos         the fault laboratory
+//! overload      overload and fairness, measured
 //! docs          the generated documents
 //! ```
 //!
@@ -31,6 +32,7 @@ pub mod org;
 pub mod http;
 pub mod stores;
 pub mod chaos;
+pub mod overload;
 pub mod docs;
 
 pub use http::{Answer, Http};

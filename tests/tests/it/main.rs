@@ -22,6 +22,7 @@ mod detection;
 mod series;
 mod outages;
 mod tail;
+mod overload;
 mod dead_letters;
 mod entries;
 mod chaos;

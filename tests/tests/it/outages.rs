@@ -8,7 +8,7 @@ use millrace_tests::installation::{Part, Running, free_address};
 use millrace_tests::{Answer, Http, Installation, Org, shared, until};
 
 /// A service that runs though it is not ready.
-fn must_be_up(running: &mut Running) {
+pub(crate) fn must_be_up(running: &mut Running) {
     until("the service is up", || {
         running.process.must_run();
         Http::new()

@@ -1,0 +1,104 @@
+//! How much the pipeline stores a second when more than that is offered: several senders that send
+//! the next batch as soon as the one before is answered, and wait a little when they are refused.
+
+use super::report::Report;
+use super::site::Site;
+use crate::org::Org;
+use crate::wait::{block_on, runtime};
+use millrace_load::bench::Bench;
+use millrace_load::prebuilt::Prebuilt;
+use millrace_load::raw::Connection;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Requests in flight: enough that one fsync serves several.
+const SENDERS: usize = 8;
+/// A sender that is refused waits this long; with the workers' backlog behind it, nothing idles.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long what was accepted may take to be stored.
+const DRAIN: Duration = Duration::from_secs(180);
+
+/// What the pipeline can do on this machine just now, events a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Stored, while more is offered.
+    pub stored: f64,
+    /// Accepted before anything was refused.
+    pub accepted: f64,
+}
+
+/// Measures for so long, of which the first third is not counted.
+///
+/// # Panics
+/// When a store does not answer.
+pub fn measure(site: &Site, time: Duration, report: &mut Report) -> Capacity {
+    report.scenario("capacity");
+    let org = site.org("capacity", None);
+    let bench = Bench::standard("capacity", Duration::ZERO).expect("a name");
+    let bodies = Arc::new(bench.prebuild(&site.target(&org)).expect("bodies"));
+    let accepted = Arc::new(AtomicU64::new(0));
+    let stop = CancellationToken::new();
+    let begun = Instant::now();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|_| {
+            let (bodies, accepted) = (Arc::clone(&bodies), Arc::clone(&accepted));
+            let address = site.gateway.url.trim_start_matches("http://").to_owned();
+            runtime().spawn(send(address, bodies, accepted, stop.clone()))
+        })
+        .collect();
+    std::thread::sleep(time / 3);
+    let (at, before) = (Instant::now(), stored(site, &org));
+    let first = float(accepted.load(Ordering::Relaxed)) / begun.elapsed().as_secs_f64();
+    std::thread::sleep(time * 2 / 3);
+    let stored_meanwhile = stored(site, &org) - before;
+    let rate = float(stored_meanwhile) / at.elapsed().as_secs_f64();
+    stop.cancel();
+    for sender in senders {
+        block_on(sender).expect("a sender");
+    }
+    let accepted = accepted.load(Ordering::Relaxed);
+    let all = site.settled(&[&org], accepted, DRAIN);
+    report.note("stored, with more offered", format!("{rate:.0} events/s"));
+    report.note("accepted at first", format!("{first:.0} events/s"));
+    let found = all.map_or("not all".to_owned(), |_| format!("all {accepted}"));
+    report.must("accepted events stored", found, ("all", all.is_some()));
+    Capacity {
+        stored: rate,
+        accepted: first,
+    }
+}
+
+fn stored(site: &Site, org: &Org) -> u64 {
+    site.stored(&[org]).expect("PostgreSQL")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(super) const fn float(count: u64) -> f64 {
+    count as f64
+}
+
+async fn send(
+    address: String,
+    bodies: Arc<Vec<Prebuilt>>,
+    accepted: Arc<AtomicU64>,
+    stop: CancellationToken,
+) {
+    let mut connection = Connection::open(&address).await.expect("the gateway");
+    for body in bodies.iter().cycle() {
+        if stop.is_cancelled() {
+            return;
+        }
+        let answered = connection.ask(body.wire()).await.expect("an answer");
+        if answered.status == 202 {
+            accepted.fetch_add(u64::from(body.events), Ordering::Relaxed);
+            continue;
+        }
+        assert!([429, 503].contains(&answered.status), "{answered:?}");
+        tokio::time::sleep(PAUSE).await;
+        if answered.closes {
+            connection = Connection::open(&address).await.expect("the gateway");
+        }
+    }
+}
