@@ -61,7 +61,7 @@ fn damaged_rows_are_put_right(damage: Damage, seen: u64) {
         is(&stage, seq, "rewritten_at IS NOT NULL")
     });
     assert!(is(&stage, seq, "state = 'COMMITTED'"));
-    assert_eq!(stage.length(LOGS), 4, "its entries are still there");
+    assert!(stage.length(LOGS) >= 4, "its entries are still there");
     worker.stop();
     let worker = stage.worker(&[]);
     stage.until("audited", &true, || is(&stage, seq, "state = 'AUDITED'"));
@@ -97,7 +97,7 @@ fn rows_lost_in_a_restart_of_clickhouse_are_put_right_at_once() {
     assert!(stage.rows("logs").0 < 40);
     stage.restart(Engine::Clickhouse);
     stage.until("rows put right", &(40, 40), || stage.rows("logs"));
-    assert_eq!(stage.length(LOGS), 4, "its entries are still there");
+    assert!(stage.length(LOGS) >= 4, "its entries are still there");
     worker.stop();
 }
 
