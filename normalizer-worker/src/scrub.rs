@@ -5,7 +5,8 @@
 use crate::detect::{DetectedEvent, Detection};
 use crate::normalize::Facts;
 use bumpalo::Bump;
-use millrace_scrubber::{Class, ClassSet, Scrubbed, Scrubber};
+use millrace_scrubber::{Class, ClassSet, FieldPlan, Scrubbed, Scrubber};
+use millrace_shared::rewrite;
 use millrace_shared::{Event, Field, Role, Value};
 
 /// An event from which personal data is gone.
@@ -59,6 +60,11 @@ pub(crate) fn fields<'a>(
             continue;
         }
         let plan = scrubber.plan(field.name);
+        if let Value::Json(text) = field.value
+            && text.contains('\\')
+        {
+            field.value = Value::Json(strings(text, (scrubber, plan), arena, classes));
+        }
         match field.value {
             Value::Text(text) | Value::Json(text) => {
                 match scrubber.scrub_planned(arena, plan, text, classes) {
@@ -82,6 +88,28 @@ pub(crate) fn fields<'a>(
             field.name = key;
         }
     }
+}
+
+/// Scrubs the strings of a JSON text one by one, as their reader sees them: in the text itself an
+/// escape beside a value (`\n`, `\"`) looks like a part of it. What spans several strings, as a key
+/// and its value, is for the text as a whole, after this.
+fn strings<'a>(
+    text: &'a str,
+    (scrubber, plan): (&Scrubber, FieldPlan),
+    arena: &'a Bump,
+    classes: &mut ClassSet,
+) -> &'a str {
+    if plan.replaces_whole_value() {
+        return text;
+    }
+    let rewritten = rewrite::strings(text, arena, |string| {
+        match scrubber.scrub_planned(arena, plan, string, classes)? {
+            Scrubbed::Replaced(string) => Some(string),
+            Scrubbed::Removed => Some(""),
+        }
+    });
+    // Decoding has refused lone surrogates already.
+    rewritten.unwrap_or(text)
 }
 
 /// Digits of the shortest number that can be personal: a card or a telephone number.

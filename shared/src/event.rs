@@ -20,7 +20,7 @@ pub enum Value<'a> {
     Bool(bool),
     /// JSON `null`.
     Null,
-    /// The JSON text of an array, as it was sent.
+    /// The JSON text of an array, with no more escapes than JSON needs.
     Json(&'a str),
 }
 

@@ -20,6 +20,7 @@ pub mod signature;
 pub mod secret;
 pub mod inflate;
 pub mod json;
+pub mod rewrite;
 pub mod event;
 pub mod wire;
 pub mod ids;

@@ -306,3 +306,28 @@ fn an_entry_makes_no_more_bytes_of_rows_than_it_may_and_the_rest_is_parked() {
     let usage = output.usage[0].unwrap();
     assert_eq!((usage.stored, usage.dead_lettered), (again.accepted, 0));
 }
+
+#[test]
+fn escapes_hide_nothing_from_the_scrubber() {
+    let escaped: String = "ada@example.com"
+        .encode_utf16()
+        .map(|unit| format!("\\u{unit:04x}"))
+        .collect();
+    let body = format!(
+        r#"{{"logs":[{{"service":"s","message":"m","attributes":{{
+            "mail":["{escaped}",{{"{escaped}":"x"}}],"lines":["paid with\t4111 1111 1111 1111\n536-22-8745\""],
+            "pair":[{{"p\u0061ssword":"hunter2secret"}}],"kept":["a\\b","\"q\""]}}}}]}}"#
+    );
+    let output = run(Signal::Logs, &[entry(1, &body)]);
+    assert_eq!(output.poison.len(), 0);
+    for hidden in [
+        escaped.as_str(),
+        "ada@example.com",
+        "4111 1111",
+        "536-22-8745",
+        "hunter2secret",
+    ] {
+        assert!(!contains(&output, hidden), "{hidden} is stored");
+    }
+    assert!(contains(&output, "[EMAIL]") && contains(&output, r#"["a\\b","\"q\""]"#));
+}

@@ -7,6 +7,7 @@ use super::reject::{Reject, RejectCode};
 use crate::event::{Event, Field, Role, Value};
 use crate::json::{JsonError, Kind, Reader};
 use crate::limits::{ATTRIBUTES_MAX, DEPTH_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX};
+use crate::rewrite;
 use crate::signal::Signal;
 use crate::time;
 use bumpalo::Bump;
@@ -227,11 +228,22 @@ impl<'a, 'e> Fields<'a, 'e> {
         Ok(())
     }
 
+    /// Whether the numbered element that is being read has a field of this role.
+    pub(super) fn has_element(&self, role: Role, sub: u16) -> bool {
+        let of_element = self.event.fields.iter().rev();
+        of_element
+            .take_while(|field| field.sub == sub)
+            .any(|field| field.role == role)
+    }
+
     /// A string that belongs to a numbered element.
     pub(super) fn element(&mut self, role: Role, sub: u16, bytes_max: usize) -> Result<(), Stop> {
         let Some(text) = self.string(role.path())? else {
             return Ok(());
         };
+        if self.has_element(role, sub) {
+            return bad(RejectCode::DuplicateKey, role.path(), "occurs twice");
+        }
         if text.len() > bytes_max {
             let detail = format!("is longer than {bytes_max} bytes");
             return bad(RejectCode::TooLong, role.path(), detail);
@@ -415,6 +427,14 @@ impl<'a, 'e> Fields<'a, 'e> {
                 "attributes",
                 "hold an array of more than 65536 bytes",
             ),
+            Ok(text) if text.contains('\\') => match rewrite::strings(text, self.arena, |_| None) {
+                Ok(text) => Ok(Value::Json(text)),
+                Err(_) => bad(
+                    RejectCode::BadString,
+                    "attributes",
+                    "hold a lone surrogate escape",
+                ),
+            },
             Ok(text) => Ok(Value::Json(text)),
             Err(error) if error.what == "nested too deeply" => {
                 self.reader.seek(start);

@@ -4,7 +4,9 @@ use super::fields::{Fields, Stop, bad};
 use super::reject::RejectCode;
 use super::vocabulary::{SpanKind, SpanStatus};
 use crate::event::{Field, Role, Value};
-use crate::limits::{ID_BYTES_MAX, NAME_CHARS_MAX, SERVICE_CHARS_MAX, SPAN_EVENTS_MAX};
+use crate::limits::{
+    FIELD_BYTES_MAX, ID_BYTES_MAX, NAME_CHARS_MAX, SERVICE_CHARS_MAX, SPAN_EVENTS_MAX,
+};
 
 /// Hexadecimal digits of a W3C trace id and span id.
 const TRACE_ID_DIGITS: usize = 32;
@@ -101,53 +103,51 @@ fn elements<'a, 'e>(
 
 fn span_event(fields: &mut Fields<'_, '_>, sub: u16) -> Result<(), Stop> {
     let mut first = true;
-    let mut named = false;
     while let Some(key) = fields.key(&mut first)? {
         match key {
-            "name" => {
-                fields.element(Role::SpanEventName, sub, crate::limits::FIELD_BYTES_MAX)?;
-                named = true;
-            }
-            "timestamp" => {
-                if let Some(ns) = fields.time("events.timestamp")? {
-                    let (role, value) = (Role::SpanEventTime, Value::Int(ns));
-                    fields.event().fields.push(Field {
-                        name: role.path(),
-                        value,
-                        role,
-                        sub,
-                    });
-                }
-            }
+            "name" => fields.element(Role::SpanEventName, sub, FIELD_BYTES_MAX)?,
+            "timestamp" => span_event_time(fields, sub)?,
             "attributes" => fields.attributes(Role::SpanEventAttribute, sub)?,
             other => fields.attribute(Role::SpanEventAttribute, sub, other)?,
         }
     }
-    if named {
+    if fields.has_element(Role::SpanEventName, sub) {
         Ok(())
     } else {
         bad(RejectCode::MissingField, "events.name", "is required")
     }
 }
 
+fn span_event_time(fields: &mut Fields<'_, '_>, sub: u16) -> Result<(), Stop> {
+    let role = Role::SpanEventTime;
+    let Some(ns) = fields.time("events.timestamp")? else {
+        return Ok(());
+    };
+    if fields.has_element(role, sub) {
+        return bad(RejectCode::DuplicateKey, "events.timestamp", "occurs twice");
+    }
+    let (name, value) = (role.path(), Value::Int(ns));
+    fields.event().fields.push(Field {
+        name,
+        value,
+        role,
+        sub,
+    });
+    Ok(())
+}
+
 fn link(fields: &mut Fields<'_, '_>, sub: u16) -> Result<(), Stop> {
     let mut first = true;
-    let (mut trace, mut span) = (false, false);
     while let Some(key) = fields.key(&mut first)? {
         match key {
-            "trace_id" => {
-                linked_id(fields, Role::LinkTraceId, sub, TRACE_ID_DIGITS)?;
-                trace = true;
-            }
-            "span_id" => {
-                linked_id(fields, Role::LinkSpanId, sub, SPAN_ID_DIGITS)?;
-                span = true;
-            }
+            "trace_id" => linked_id(fields, Role::LinkTraceId, sub, TRACE_ID_DIGITS)?,
+            "span_id" => linked_id(fields, Role::LinkSpanId, sub, SPAN_ID_DIGITS)?,
             "attributes" => fields.attributes(Role::LinkAttribute, sub)?,
             other => fields.attribute(Role::LinkAttribute, sub, other)?,
         }
     }
-    if trace && span {
+    let has = |role| fields.has_element(role, sub);
+    if has(Role::LinkTraceId) && has(Role::LinkSpanId) {
         Ok(())
     } else {
         bad(
@@ -159,12 +159,7 @@ fn link(fields: &mut Fields<'_, '_>, sub: u16) -> Result<(), Stop> {
 }
 
 fn linked_id(fields: &mut Fields<'_, '_>, role: Role, sub: u16, digits: usize) -> Result<(), Stop> {
-    let again = fields
-        .event()
-        .fields
-        .iter()
-        .any(|f| f.role == role && f.sub == sub);
-    if again {
+    if fields.has_element(role, sub) {
         return bad(RejectCode::DuplicateKey, role.path(), "occurs twice");
     }
     fields.hex_id(role, sub, digits)

@@ -308,3 +308,62 @@ proptest! {
         prop_assert!(read(Signal::Logs, BodyFormat::Json, &text[..cut]).is_err());
     }
 }
+
+#[test]
+fn half_a_surrogate_pair_is_no_text_in_an_array_either() {
+    let event =
+        |value: &str| format!(r#"{{"service":"s","message":"m","attributes":{{"a":{value}}}}}"#);
+    for value in [
+        r#"["\ud800"]"#,
+        r#"[{"\udc00":1}]"#,
+        r#"[["a",["\ud83d\\ude00"]]]"#,
+    ] {
+        assert_eq!(
+            rejects(Signal::Logs, &event(value)),
+            "bad_string",
+            "{value}"
+        );
+    }
+    let whole = format!("{{\"logs\":[{}]}}", event(r#"["\ud83d\ude00"]"#));
+    let (_, mut seen) = read(Signal::Logs, BodyFormat::Json, &whole).unwrap();
+    let (_, fields) = seen.remove(0).unwrap();
+    assert!(
+        fields.contains(&("a".to_owned(), "Json(\"[\\\"😀\\\"]\")".to_owned())),
+        "{fields:?}"
+    );
+}
+
+#[test]
+fn what_an_element_needs_is_neither_null_nor_there_twice() {
+    let span = |members: &str| {
+        format!(
+            r#"{{"trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331","name":"n","start_time":1700000000,"end_time":1700000000,{members}}}"#
+        )
+    };
+    let link = r#""trace_id":"0af7651916cd43dd8448eb211c80319c""#;
+    for (members, code) in [
+        (r#""events":[{"name":null}]"#.to_owned(), "missing_field"),
+        (
+            r#""events":[{"name":"a"},{"name":null}]"#.to_owned(),
+            "missing_field",
+        ),
+        (
+            r#""events":[{"name":"a","name":"b"}]"#.to_owned(),
+            "duplicate_key",
+        ),
+        (
+            r#""events":[{"name":"a","timestamp":1700000000,"timestamp":1700000000}]"#.to_owned(),
+            "duplicate_key",
+        ),
+        (
+            format!(r#""links":[{{{link},"span_id":null}}]"#),
+            "missing_field",
+        ),
+        (
+            format!(r#""links":[{{{link},{link},"span_id":"b7ad6b7169203331"}}]"#),
+            "duplicate_key",
+        ),
+    ] {
+        assert_eq!(rejects(Signal::Traces, &span(&members)), code, "{members}");
+    }
+}
