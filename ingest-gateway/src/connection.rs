@@ -19,8 +19,14 @@ const END: &[u8; 4] = b"\r\n\r\n";
 /// An interim answer (`100 Continue`), after which the same request goes on.
 const INTERIM: &[u8] = b"HTTP/1.1 1";
 
-/// How the library's own refusals go on after their status line.
-const BARE: &[u8] = b"\r\ncontent-length: 0\r\nconnection: close\r\n";
+/// An answer to a body that did not come in time: nobody waits for the rest of it.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408";
+/// Time for a client to read that answer before it is cut.
+const CUT_AFTER: Duration = Duration::from_millis(500);
+
+/// How the library's own refusals begin, and go on after their status line: ours all have bodies.
+const BARE_START: &[u8] = b"HTTP/1.1 4";
+const BARE: &[u8] = b"\r\ncontent-length: 0\r\n";
 
 /// Times allowed on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +35,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// Between an answer and the next request.
     pub(crate) idle: Duration,
+    /// For a client to take anything of an answer.
+    pub(crate) write: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,8 @@ pub(crate) struct Connection {
     timer: Pin<Box<Sleep>>,
     /// Stands in for a bare refusal of the library.
     refusal: Option<Refused>,
+    /// Runs while a client takes nothing of what is written to it.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// An answer on its way in place of another.
@@ -91,6 +101,27 @@ impl Connection {
             phase: Phase::Idle,
             timer: Box::pin(tokio::time::sleep(patience.idle)),
             refusal: None,
+            stalled: None,
+        }
+    }
+
+    /// Passes a write's progress on, or ends it when there has been none for too long.
+    fn watch_write(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience.write;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match timer.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -123,9 +154,20 @@ impl Connection {
     }
 }
 
+/// Where a bare refusal stands behind the answers to earlier requests of a pipeline.
+fn bare_behind_others(bytes: &[u8]) -> Option<usize> {
+    // Nothing of ours ends so: our answers end with their bodies.
+    if !bytes.ends_with(END) {
+        return None;
+    }
+    let mut starts = bytes.windows(BARE_START.len());
+    let at = starts.rposition(|window| window == BARE_START)?;
+    (at > 0 && refused(bytes.get(at..)?).is_some()).then_some(at)
+}
+
 /// The answer to send in place of these bytes, when they are a bare refusal of the library.
 fn refused(bytes: &[u8]) -> Option<Refused> {
-    let status = bytes.strip_prefix(b"HTTP/1.1 4")?;
+    let status = bytes.strip_prefix(BARE_START)?;
     let line = status.iter().position(|byte| *byte == b'\r')?;
     if !status.get(line..)?.starts_with(BARE) {
         return None;
@@ -176,14 +218,21 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if let Some(refused) = self.refusal.take().or_else(|| refused(bytes)) {
-            return self.poll_refusal(context, refused);
+            let written = self.poll_refusal(context, refused);
+            return self.watch_write(context, written);
         }
+        // Answers before it go first; then it comes again, alone.
+        let before = bare_behind_others(bytes).and_then(|at| bytes.get(..at));
+        let bytes = before.unwrap_or(bytes);
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if self.phase == Phase::Request && written.is_ready() && !bytes.starts_with(INTERIM) {
-            let idle = self.patience.idle;
+            let idle = match bytes.starts_with(TOO_SLOW) {
+                true => CUT_AFTER,
+                false => self.patience.idle,
+            };
             self.enter(Phase::Idle, idle);
         }
-        written
+        self.watch_write(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -227,6 +276,61 @@ mod tests {
         assert!(refused(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 9\r\n\r\n").is_none());
     }
 
+    #[test]
+    fn a_bare_refusal_is_found_behind_the_answers_of_a_pipeline() {
+        let answer = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}";
+        let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: x\r\n\r\n";
+        let both = [answer.as_slice(), bare].concat();
+        assert_eq!(bare_behind_others(&both), Some(answer.len()));
+        let kept = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        let both = [answer.as_slice(), kept].concat();
+        assert_eq!(bare_behind_others(&both), Some(answer.len()));
+        assert_eq!(bare_behind_others(bare), None);
+        assert_eq!(bare_behind_others(answer), None);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_was_too_slow_is_cut_soon_after_it_was_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let patience = Patience {
+            head: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+        };
+        let mut server = Connection::new(listener.accept().await.unwrap().0, patience);
+        let mut buffer = [0; 64];
+        client.write_all(b"POST / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert!(server.read(&mut buffer).await.unwrap() > 0);
+        server
+            .write_all(b"HTTP/1.1 408 Late\r\n\r\n")
+            .await
+            .unwrap();
+        let error = server.read(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_no_answer_is_cut() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let patience = Patience {
+            head: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            write: Duration::from_millis(50),
+        };
+        let mut server = Connection::new(listener.accept().await.unwrap().0, patience);
+        let much = vec![b'a'; 1 << 20];
+        let error = loop {
+            if let Err(error) = server.write_all(&much).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
     #[tokio::test]
     async fn the_headers_of_a_later_request_must_come_in_time_too() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -235,6 +339,7 @@ mod tests {
         let patience = Patience {
             head: Duration::from_millis(50),
             idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
         };
         let mut server = Connection::new(listener.accept().await.unwrap().0, patience);
         let mut buffer = [0; 64];

@@ -138,6 +138,10 @@ impl Problem {
         let status = StatusCode::from_u16(self.refusal.status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::build(status);
+        if self.refusal == Refusal::TooSlow {
+            // More of the request is still to come, and nobody waits for it.
+            response.force_close();
+        }
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         if let Some(seconds) = self.retry_after_s() {
             response.insert_header((header::RETRY_AFTER, seconds));

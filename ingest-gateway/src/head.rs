@@ -3,6 +3,7 @@
 use crate::address;
 use crate::error::Problem;
 use actix_web::HttpRequest;
+use actix_web::http::Uri;
 use actix_web::http::header::{self, HeaderMap};
 use ipnet::IpNet;
 use millrace_shared::Signal;
@@ -11,7 +12,7 @@ use millrace_shared::limits::IDEMPOTENCY_KEY_MAX;
 use millrace_shared::outcome::Refusal;
 use millrace_shared::signature::{self, Claim};
 use millrace_shared::wire::BodyFormat;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Headers with which other systems name a tenant. Here the key alone says whose data it is, so a
 /// sender who sets one of these is mistaken about where the data will go.
@@ -100,6 +101,10 @@ impl<'h> Credentials<'h> {
     /// 400 when a header names a tenant or occurs twice; never for a bad signature.
     pub(crate) fn read(request: &'h HttpRequest, trusted: &[IpNet]) -> Result<Self, Problem> {
         let headers = request.headers();
+        let host = single(headers, "host")?;
+        if host.is_some_and(|host| !is_authority(host)) || !is_target(request.uri()) {
+            return Err(bad("the host or the target is not well-formed".to_owned()));
+        }
         if let Some(name) = TENANT_HEADERS
             .iter()
             .find(|name| headers.contains_key(**name))
@@ -130,6 +135,50 @@ impl<'h> Credentials<'h> {
             Some(Claim::Body { .. }) | None => None,
         }
     }
+}
+
+/// A path, or a URL of ours (RFC 9112, 3.2): no other form of a target means an endpoint.
+fn is_target(uri: &Uri) -> bool {
+    match (uri.scheme_str(), uri.authority()) {
+        (None, None) => uri.path().starts_with('/'),
+        (Some("http" | "https"), Some(authority)) => is_authority(authority.as_str()),
+        _ => false,
+    }
+}
+
+/// `host` or `host:port`, the host a name or an address (RFC 3986, 3.2.2), and no user.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rfind([':', ']']) {
+        Some(at) if text.as_bytes().get(at) == Some(&b':') => text.split_at(at),
+        _ => (text, ""),
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let host_fits = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => is_registered_name(host.as_bytes()),
+    };
+    host_fits && port.bytes().skip(1).all(|b| b.is_ascii_digit())
+}
+
+fn is_registered_name(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        let fits = match byte {
+            b'%' => {
+                let mut digit = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
+                digit() && digit()
+            }
+            b'-' | b'.' | b'_' | b'~' => true,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+            byte => byte.is_ascii_alphanumeric(),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
 }
 
 fn is_key_id(id: &str) -> bool {
@@ -285,6 +334,35 @@ mod tests {
             );
         }
         assert_eq!(refusal(Signal::Logs, json()), None);
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in [
+            "a.example",
+            "a.example:8080",
+            "a:",
+            "1.2.3.4",
+            "[::1]",
+            "[::1]:80",
+            "",
+            "a%20b",
+            "a_b",
+        ] {
+            let request = json().insert_header(("host", host));
+            assert_eq!(refusal(Signal::Logs, request), None, "{host}");
+        }
+        for host in [
+            "a b", "a/b", "u@a", "a:b", "a:80:80", "[::1", "::1]", "[x]", "[::1]x", "a%zz", "a%2",
+            "<a>",
+        ] {
+            let request = json().insert_header(("host", host));
+            assert_eq!(
+                refusal(Signal::Logs, request),
+                Some(Refusal::BadHeader),
+                "{host}"
+            );
+        }
     }
 
     #[test]

@@ -49,6 +49,10 @@ const SHUTDOWN_S: u64 = 20;
 /// Connections of one thread; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 10_000;
 
+/// When who is not known is told so, counted from his headers. Longer than looking a key up takes,
+/// so that nobody can tell an id that is in the cache from one that PostgreSQL was asked for.
+const UNKNOWN_AFTER: Duration = Duration::from_millis(25);
+
 /// Where the gateway listens.
 #[derive(Debug)]
 pub struct Listeners {
@@ -141,6 +145,8 @@ fn connections(
         // The library's own answer, a 408, comes first where it watches.
         head: shared.config.header_timeout + Duration::from_secs(1),
         idle: KEEP_ALIVE + Duration::from_secs(1),
+        // Taking an answer may take as long as sending a body.
+        write: shared.config.body_timeout,
     };
     fn_service(move |stream: TcpStream| {
         let peer = stream.peer_addr().ok();
@@ -199,6 +205,7 @@ async fn post_events(
         .instrument(span.clone())
         .await;
     let outcome = outcome.unwrap_or_else(|_| Err(defect()));
+    hold(outcome.as_ref().err(), started).await;
     let label = match &outcome {
         Ok(answer) => answer.outcome.as_str(),
         Err(problem) => problem.refusal.code(),
@@ -222,6 +229,13 @@ async fn post_events(
     };
     trail.finish(&mut response, gateway.shared.pressure.is_going_down());
     response
+}
+
+/// Keeps an answer that says no more than "not known" until its time.
+async fn hold(problem: Option<&Problem>, started: Instant) {
+    if problem.is_some_and(|problem| problem.refusal == Refusal::Unauthorized) {
+        tokio::time::sleep_until((started + UNKNOWN_AFTER).into()).await;
+    }
 }
 
 /// The request's span, a child of the caller's where it sent a `traceparent`.
@@ -297,10 +311,13 @@ async fn get_batch(
     request: HttpRequest,
     batch_id: web::Path<String>,
 ) -> HttpResponse {
+    let started = Instant::now();
     let mut trail = Trail::of(&request);
     let status = batches::status(&gateway, &batch_id, &request, &mut trail);
     let outcome = AssertUnwindSafe(status).catch_unwind().await;
-    let mut response = match outcome.unwrap_or_else(|_| Err(defect())) {
+    let outcome = outcome.unwrap_or_else(|_| Err(defect()));
+    hold(outcome.as_ref().err(), started).await;
+    let mut response = match outcome {
         Ok(response) => response,
         Err(problem) => problem.response(&trail.request_id),
     };

@@ -110,13 +110,22 @@ impl Verifier {
         let none = Claim::Body {
             mac: [0; DIGEST_BYTES],
         };
-        let secrets = key.map_or(&[][..], |key| &key.secrets);
-        (0..SECRETS_TRIED).find(|at| {
-            let secret = secrets.get(*at).unwrap_or(&self.decoy);
+        let tried = self.tried(key);
+        tried.iter().position(|(secret, of_key)| {
             let holds = claim
                 .unwrap_or(&none)
-                .holds(std::slice::from_ref(secret), body);
-            holds && claim.is_some() && *at < secrets.len()
+                .holds(std::slice::from_ref(*secret), body);
+            holds && claim.is_some() && *of_key
+        })
+    }
+
+    /// The secrets that are tried, and whether each is the key's: always as many, so that a failure
+    /// costs the same whether there is such a key or not.
+    fn tried<'s>(&'s self, key: Option<&'s Key>) -> [(&'s Secret, bool); SECRETS_TRIED] {
+        let secrets = key.map_or(&[][..], |key| &key.secrets);
+        std::array::from_fn(|at| match secrets.get(at) {
+            Some(secret) => (secret, true),
+            None => (&self.decoy, false),
         })
     }
 }
@@ -178,4 +187,130 @@ fn may_send(head: &Head<'_>, key: &Key) -> Result<(), Problem> {
         return Err(forbidden("the key is not allowed for this signal"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::{Buckets, Kind, Owner, Quotas};
+    use millrace_shared::ids::OrgId;
+    use millrace_shared::signature::{parse_body_signature, parse_webhook, sign_body};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const NOW: i64 = 1_790_000_000 * NS_PER_SECOND;
+
+    fn key(secrets: usize, revoked: bool) -> Key {
+        let quotas = Quotas::new(0);
+        let bucket = |kind| quotas.bucket(Owner::Key("k".to_owned()), kind, 1);
+        Key {
+            id: "k".to_owned(),
+            org: OrgId::from_u128(1),
+            public: false,
+            secrets: (0..secrets).map(|_| Secret::generate().unwrap()).collect(),
+            buckets: Buckets {
+                requests: bucket(Kind::Requests),
+                events: bucket(Kind::Events),
+                bytes: bucket(Kind::Bytes),
+            },
+            signals: Signal::ALL.to_vec(),
+            body_scheme: true,
+            webhook_scheme: true,
+            networks: Vec::new(),
+            origins: Vec::new(),
+            not_before: None,
+            not_after: None,
+            revoked,
+        }
+    }
+
+    fn verifier() -> Verifier {
+        Verifier {
+            decoy: Secret::generate().unwrap(),
+        }
+    }
+
+    fn sender(
+        verifier: &Verifier,
+        key: Option<Key>,
+        claim: Option<Claim<'_>>,
+    ) -> Result<Sender, Problem> {
+        let credentials = Credentials {
+            key_id: Some("k"),
+            claim,
+            origin: None,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        verifier.sender(&credentials, key.map(Arc::new), b"body", NOW)
+    }
+
+    #[test]
+    fn as_many_secrets_are_tried_whether_there_is_a_key_or_not() {
+        let verifier = verifier();
+        for of_key in 0..=SECRETS_TRIED {
+            let key = key(of_key, false);
+            let tried = verifier.tried(Some(&key));
+            assert_eq!(tried.len(), SECRETS_TRIED);
+            assert_eq!(tried.iter().filter(|(_, of_key)| *of_key).count(), of_key);
+        }
+        assert!(verifier.tried(None).iter().all(|(_, of_key)| !of_key));
+    }
+
+    #[test]
+    fn every_failure_is_the_same_failure() {
+        let verifier = verifier();
+        let wrong = || parse_body_signature(&format!("sha256={}", "0".repeat(64)));
+        let webhook = || {
+            let mac = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+            parse_webhook("id", "1790000000", mac)
+        };
+        let decoyed = sign_body(&verifier.decoy, b"body");
+        let revoked = key(1, true);
+        let of_revoked = sign_body(&revoked.secrets[0], b"body");
+        for (what, key, claim) in [
+            ("no key", None, wrong()),
+            ("no claim", Some(key(1, false)), None),
+            ("neither", None, None),
+            ("a wrong signature", Some(key(1, false)), wrong()),
+            (
+                "a wrong one of a key in rotation",
+                Some(key(2, false)),
+                wrong(),
+            ),
+            ("a wrong webhook", Some(key(1, false)), webhook()),
+            (
+                "a key whose secret cannot be opened",
+                Some(key(0, false)),
+                wrong(),
+            ),
+            (
+                "a revoked key",
+                Some(revoked),
+                parse_body_signature(&of_revoked),
+            ),
+            (
+                "signed with the decoy",
+                None,
+                parse_body_signature(&decoyed),
+            ),
+        ] {
+            let problem = sender(&verifier, key, claim).expect_err(what);
+            let expected = Problem::unauthorized();
+            assert_eq!(
+                (problem.refusal, problem.detail),
+                (expected.refusal, expected.detail),
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn either_secret_of_a_key_in_rotation_signs() {
+        let verifier = verifier();
+        for at in 0..SECRETS_TRIED {
+            let key = key(SECRETS_TRIED, false);
+            let signature = sign_body(&key.secrets[at], b"body");
+            let sender = sender(&verifier, Some(key), parse_body_signature(&signature)).unwrap();
+            assert_eq!(sender.secret_at, Some(at));
+        }
+    }
 }
