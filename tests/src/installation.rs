@@ -229,9 +229,18 @@ impl Installation {
     /// When there is none to be had.
     #[must_use]
     pub fn redis(&self) -> redis::aio::MultiplexedConnection {
+        block_on(self.redis_connection())
+    }
+
+    /// The same, from within the runtime.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    pub async fn redis_connection(&self) -> redis::aio::MultiplexedConnection {
         let client =
             redis::Client::open(self.engines.stack().redis_url()).expect("an address of Redis");
-        block_on(client.get_multiplexed_async_connection()).expect("Redis")
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.expect("Redis")
     }
 }
 

@@ -11,6 +11,8 @@
 //! chaos         the fault laboratory
 //! overload      overload and fairness, measured
 //! docs          the generated documents
+//! canary        values that must turn up nowhere, and where to look for them
+//! hostile       malformed requests by the thousand
 //! ```
 //!
 //! A test has an organisation of its own and sees nothing of the others, so all of them run at once
@@ -34,6 +36,8 @@ pub mod stores;
 pub mod chaos;
 pub mod overload;
 pub mod docs;
+pub mod canary;
+pub mod hostile;
 
 pub use http::{Answer, Http};
 pub use installation::{Installation, shared};

@@ -18,6 +18,8 @@ mod stories;
 mod tenancy;
 mod strangers;
 mod privacy;
+mod hostile;
+mod canaries;
 mod detection;
 mod series;
 mod outages;
