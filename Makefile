@@ -4,7 +4,17 @@ CARGO ?= cargo
 DEVSTACK = $(CARGO) run -q -p millrace-devstack --
 BENCHES = $(sort $(basename $(notdir $(wildcard benches/src/bin/*.rs))))
 
-.PHONY: help run stop test chaos docs fmt lint bench overload ci
+# `make fuzz`: which target (see fuzz/src/lib.rs), and for how long.
+TARGET ?= logs
+SECONDS ?= 600
+# What cargo-fuzz passes too: counters at every edge, and operands of comparisons.
+FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+HOST = $(shell rustc -vV | sed -n 's/host: //p')
+FUZZ = target/$(HOST)/fuzz/guided
+
+.PHONY: help run stop test chaos docs fmt lint bench overload fuzz ci
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -34,6 +44,15 @@ lint: ## Warnings are errors
 
 bench: ## One benchmark a hop, and end to end
 	$(DEVSTACK) exec -- sh -ec 'for bench in $(BENCHES); do $(CARGO) run -q --release -p millrace-benches --bin $$bench; done'
+
+# New inputs go to target/fuzz; those worth keeping go to fuzz/corpus by hand, smallest first.
+fuzz: ## Fuzz one target, guided by coverage: make fuzz TARGET=logs SECONDS=600
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build -q -p millrace-fuzz --features guided --bin guided \
+		--profile fuzz --target $(HOST)
+	mkdir -p target/fuzz/$(TARGET) target/fuzz/broken
+	$(FUZZ) --target=$(TARGET) -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 \
+		-print_final_stats=1 -artifact_prefix=target/fuzz/broken/$(TARGET)- \
+		target/fuzz/$(TARGET) fuzz/corpus/$(TARGET)
 
 # Seconds of each overload and of each outage; the targets are judged by minutes and by 900.
 OVERLOAD_S ?= 60

@@ -4,7 +4,7 @@ use crate::tree::{none, rust, workspace};
 
 /// Each crate with those of ours that it may use. Services never use one another, and what crosses
 /// a process boundary lives in `shared` alone.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("shared", &[]),
     ("scrubber", &["shared"]),
     ("detection", &["shared"]),
@@ -21,6 +21,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("sigma-check", &["shared", "detection"]),
     // Stands by itself: it says what the others do, and uses none of it.
     ("model", &[]),
+    ("fuzz", ALL),
     ("tests", ALL),
     // Benchmarks start the pipeline with the harness of the tests.
     ("benches", ALL_AND_TESTS),
