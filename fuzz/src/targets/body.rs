@@ -173,6 +173,7 @@ pub fn through_the_worker(signal: Signal, meta: Vec<u8>, body: Vec<u8>) -> Outpu
         ledger: LedgerId::new(0, 1),
         attempt: 0,
         control: &CONTROL,
+        aside: &[],
     };
     transform(&task, &[entry])
 }
