@@ -1,6 +1,12 @@
 //! Every target for a moment: its seeds, the inputs that are kept, and mutations of them, the same
 //! ones every time. For longer runs, and guided ones, there is `make fuzz`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test says that something is wrong"
+)]
+
 use millrace_fuzz::mutate::Dice;
 use millrace_fuzz::{TARGETS, Target, corpus};
 use std::time::{Duration, Instant};
