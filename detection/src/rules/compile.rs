@@ -1,6 +1,7 @@
 //! All rules of an organisation, compiled together.
 
 use super::condition::{self, Test};
+use super::correlation::Correlated;
 use super::def::{DedupeDef, MissingGroup, RuleDef, Selection, WindowDef};
 use super::error::{Problem, RuleError};
 use super::hours::BusinessHours;
@@ -46,6 +47,23 @@ pub struct Rule {
     pub(super) dedupe: Vec<KeySlot>,
     pub(super) distinct: Option<KeySlot>,
     pub(super) missing_counts: bool,
+    /// What each member of the selection's `any` stands for in a correlation; else none.
+    pub(super) steps: Vec<Step>,
+}
+
+/// A step of a correlation.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) group: Vec<KeySlot>,
+    pub(super) value: StepValue,
+}
+
+/// What a hit of a step is worth.
+#[derive(Debug)]
+pub(super) enum StepValue {
+    Number(u64),
+    Hash(Vec<KeySlot>),
+    Measured(u32),
 }
 
 /// Conditions and groups of them, with slots for fields.
@@ -154,18 +172,11 @@ impl Compiler {
         let dedupe = def.dedupe.as_ref().unwrap_or(&default);
         let distinct = match &def.window {
             Some(WindowDef::Distinct { field, .. }) => Some(self.key(field)),
-            Some(WindowDef::Count { .. }) | None => None,
+            Some(WindowDef::Count { .. } | WindowDef::Correlation(_)) | None => None,
         };
         Ok(Rule {
             def: Arc::clone(def),
-            window: def.window.as_ref().map(|window| WindowSpec {
-                kind: match window {
-                    WindowDef::Count { .. } => WindowKind::Count,
-                    WindowDef::Distinct { .. } => WindowKind::Distinct,
-                },
-                length_ns: i64::from(window.seconds()) * NS_PER_SECOND,
-                threshold: window.threshold(),
-            }),
+            window: def.window.as_ref().map(spec),
             dedupe_ns: i64::from(dedupe.window_seconds) * NS_PER_SECOND,
             selection,
             exceptions,
@@ -174,7 +185,31 @@ impl Compiler {
             dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
             distinct,
             missing_counts: def.missing_group == MissingGroup::Own,
+            steps: self.steps(def),
         })
+    }
+
+    fn steps(&mut self, def: &RuleDef) -> Vec<Step> {
+        let Some(WindowDef::Correlation(correlation)) = &def.window else {
+            return Vec::new();
+        };
+        let mut keys = |paths: &[String]| paths.iter().map(|path| self.key(path)).collect();
+        let steps = (0..).zip(&correlation.steps);
+        let steps = steps.map(|(number, step)| Step {
+            group: keys(&step.group_by),
+            value: match correlation.of {
+                Correlated::Count => StepValue::Number(0),
+                Correlated::Temporal | Correlated::Ordered => {
+                    StepValue::Number(step.of.map_or(number, u64::from))
+                }
+                Correlated::Distinct | Correlated::Share => StepValue::Hash(keys(&step.fields)),
+                Correlated::Sum | Correlated::Average | Correlated::Percentile(_) => {
+                    let slots: Vec<KeySlot> = keys(&step.fields);
+                    StepValue::Measured(slots.first().map_or(NO_SLOT, |key| key.slot))
+                }
+            },
+        });
+        steps.collect()
     }
 
     fn node(&mut self, selection: &Selection, path: &str) -> Result<Node, Problem> {
@@ -308,6 +343,19 @@ impl Compiler {
     }
 }
 
+fn spec(window: &WindowDef) -> WindowSpec {
+    let (kind, threshold) = match window {
+        WindowDef::Count { threshold, .. } => (WindowKind::Count, *threshold),
+        WindowDef::Distinct { threshold, .. } => (WindowKind::Distinct, *threshold),
+        WindowDef::Correlation(correlation) => correlation.kind(),
+    };
+    WindowSpec {
+        kind,
+        length_ns: i64::from(window.seconds()) * NS_PER_SECOND,
+        threshold,
+    }
+}
+
 /// Fields that hold one of a few words in every event: an equality with them says little.
 fn is_common(source: &Source) -> bool {
     match source {
@@ -336,6 +384,14 @@ impl Rule {
         }
         let keys = self.group.iter().chain(&self.dedupe).chain(&self.distinct);
         keys.for_each(|key| visit(key.slot));
+        for step in &self.steps {
+            step.group.iter().for_each(|key| visit(key.slot));
+            match &step.value {
+                StepValue::Number(_) => {}
+                StepValue::Hash(keys) => keys.iter().for_each(|key| visit(key.slot)),
+                StepValue::Measured(slot) => visit(*slot),
+            }
+        }
     }
 }
 
@@ -363,7 +419,11 @@ impl Node {
 /// signals without anybody acting, by the service.
 fn default_dedupe(def: &RuleDef) -> DedupeDef {
     let someone_acts = |signal: &Signal| matches!(signal, Signal::Audit | Signal::Rum);
-    let keys = if def.window.is_some() || !def.group_by.is_empty() {
+    let keys = if let Some(WindowDef::Correlation(correlation)) = &def.window {
+        // The alert names the fields of the first step, whichever step was hit last.
+        let first = correlation.steps.first();
+        first.map(|step| step.group_by.clone()).unwrap_or_default()
+    } else if def.window.is_some() || !def.group_by.is_empty() {
         def.group_by.clone()
     } else if def.scope.iter().all(someone_acts) {
         vec!["actor".to_owned()]

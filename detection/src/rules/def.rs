@@ -1,6 +1,7 @@
 //! A rule as it is written: plain data, one field per member of the JSON document.
 //! Reading, checking and writing the document is `json`'s.
 
+use super::correlation::CorrelationDef;
 use millrace_shared::Signal;
 use millrace_shared::wire::Severity;
 use serde_json::Value;
@@ -64,6 +65,18 @@ pub enum Selection {
     None(Vec<Selection>),
     /// The condition holds.
     Condition(Condition),
+}
+
+impl Selection {
+    /// How many of its conditions are meant.
+    pub(super) fn count(&self, is_meant: &impl Fn(&Condition) -> bool) -> usize {
+        match self {
+            Selection::All(list) | Selection::Any(list) | Selection::None(list) => {
+                list.iter().map(|one| one.count(is_meant)).sum()
+            }
+            Selection::Condition(condition) => usize::from(is_meant(condition)),
+        }
+    }
 }
 
 /// One condition on one field. A field with several values (targets, arrays) satisfies it when
@@ -215,7 +228,7 @@ impl Op {
 }
 
 /// What has to add up within a sliding window of event time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum WindowDef {
     /// So many events.
     Count {
@@ -233,6 +246,8 @@ pub enum WindowDef {
         /// Path of the field.
         field: String,
     },
+    /// Matches of several selections that belong together.
+    Correlation(CorrelationDef),
 }
 
 impl WindowDef {
@@ -241,16 +256,7 @@ impl WindowDef {
     pub const fn seconds(&self) -> u32 {
         match self {
             WindowDef::Count { seconds, .. } | WindowDef::Distinct { seconds, .. } => *seconds,
-        }
-    }
-
-    /// Fires at this many.
-    #[must_use]
-    pub const fn threshold(&self) -> u32 {
-        match self {
-            WindowDef::Count { threshold, .. } | WindowDef::Distinct { threshold, .. } => {
-                *threshold
-            }
+            WindowDef::Correlation(correlation) => correlation.seconds,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One event against all rules of its organisation.
 
-use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet};
+use super::compare::number;
+use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue};
 use super::condition::Test;
 use super::def::RuleSeverity;
 use super::index::{Index, SlotIndex, hash_of_text};
@@ -167,8 +168,9 @@ impl RuleSet {
             view,
         };
         for number in &scratch.candidates {
-            let rule = self.rules.get(*number as usize);
-            matches.extend(rule.and_then(|rule| asked.rule(RuleIndex(*number), rule)));
+            if let Some(rule) = self.rules.get(*number as usize) {
+                asked.rule(RuleIndex(*number), rule, matches);
+            }
         }
     }
 }
@@ -181,10 +183,10 @@ struct Asked<'s, 'e, 'a> {
 }
 
 impl Asked<'_, '_, '_> {
-    fn rule(&self, index: RuleIndex, rule: &Rule) -> Option<RuleMatch> {
+    fn rule(&self, index: RuleIndex, rule: &Rule, matches: &mut Vec<RuleMatch>) {
         let now = self.view.received_ns;
         if !self.selects(&rule.selection) {
-            return None;
+            return;
         }
         let is_muted = rule
             .def
@@ -195,9 +197,63 @@ impl Asked<'_, '_, '_> {
             expires_at.is_none_or(|at| now < at) && self.selects(exception)
         });
         if is_muted || is_excepted {
-            return None;
+            return;
         }
-        self.matched(index, rule)
+        if rule.steps.is_empty() {
+            matches.extend(self.matched(index, rule));
+        } else if let Node::Any(members) = &rule.selection {
+            let selected = members.iter().zip(&rule.steps);
+            let selected = selected.filter(|(member, _)| self.selects(member));
+            for (_, step) in selected {
+                let found = self.step(index, rule, step);
+                // Two steps that say the same of an event are one hit.
+                if let Some(found) = found.filter(|found| !matches.contains(found)) {
+                    matches.push(found);
+                }
+            }
+        }
+    }
+
+    /// The match of one step. It counts nowhere without what it groups by or is worth.
+    fn step(&self, index: RuleIndex, rule: &Rule, step: &Step) -> Option<RuleMatch> {
+        let keyed = Keyed {
+            secret: &self.set.settings.hash_key,
+            rule: &rule.def.id,
+        };
+        let hash =
+            |purpose, keys| keyed.hash(purpose, keys, rule.missing_counts, (self.slots, self.view));
+        let group = if step.group.is_empty() {
+            None
+        } else {
+            Some(hash(Use::Group, step.group.as_slice())?)
+        };
+        let value = match &step.value {
+            StepValue::Number(number) => *number,
+            #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+            StepValue::Hash(keys) => hash(Use::Distinct, keys.as_slice())?.0 as u64,
+            StepValue::Measured(slot) => {
+                let number = self.values(*slot).find_map(|(_, value)| number(&value));
+                number.filter(|number| number.is_finite())?.to_bits()
+            }
+        };
+        let fields = group.map_or(KeyFields::EMPTY, |(_, fields)| fields);
+        Some(RuleMatch {
+            rule: index,
+            severity: self.severity(rule),
+            at_ns: self.view.timestamp_ns.min(self.view.received_ns),
+            group: group.map(|(hash, _)| hash),
+            dedupe: group.map(|(hash, _)| hash),
+            distinct: Some(value),
+            group_fields: fields,
+            dedupe_fields: fields,
+        })
+    }
+
+    fn severity(&self, rule: &Rule) -> Severity {
+        match rule.def.severity {
+            RuleSeverity::Fixed(severity) => severity,
+            RuleSeverity::Ioc => self.view.verdict.severity,
+        }
     }
 
     /// The keys of a match. A window counts nothing that lacks what it groups by or counts.
@@ -225,10 +281,7 @@ impl Asked<'_, '_, '_> {
         };
         Some(RuleMatch {
             rule: index,
-            severity: match rule.def.severity {
-                RuleSeverity::Fixed(severity) => severity,
-                RuleSeverity::Ioc => self.view.verdict.severity,
-            },
+            severity: self.severity(rule),
             at_ns: self.view.timestamp_ns.min(self.view.received_ns),
             group: group.map(|(hash, _)| hash),
             dedupe: dedupe.map(|(hash, _)| hash),

@@ -6,8 +6,8 @@ use super::def::{
 };
 use super::error::Problem;
 use super::{
-    CONDITIONS_MAX, EXCEPTIONS_MAX, KEY_PATHS_MAX, REGEXES_MAX, SELECTION_DEPTH_MAX,
-    TEST_EVENTS_MAX, TESTS_MAX, WINDOW_SECONDS_DEFAULT,
+    CONDITIONS_MAX, EXCEPTIONS_MAX, KEY_PATHS_MAX, PATH_CHARS_MAX, REGEXES_MAX,
+    SELECTION_DEPTH_MAX, TEST_EVENTS_MAX, TESTS_MAX, WINDOW_SECONDS_DEFAULT,
 };
 use crate::windows::{THRESHOLD_MAX, WINDOW_SECONDS_MAX};
 use millrace_shared::Signal;
@@ -20,8 +20,6 @@ use serde_json::{Map, Value, json};
 const ID_CHARS_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 200;
 const MESSAGE_CHARS_MAX: usize = 2_000;
-/// Characters of a path: a dozen alternatives.
-const PATH_CHARS_MAX: usize = 1_000;
 /// Bytes of what is kept of a rule's origin.
 const ORIGIN_BYTES_MAX: usize = 64 * 1024;
 /// Seconds of a dedupe window: a week.
@@ -39,17 +37,17 @@ const LATER_WINDOWS: [&str; 7] = [
     "spike",
 ];
 
-type Read<T> = Result<T, Problem>;
+pub(super) type Read<T> = Result<T, Problem>;
 
 /// One object of the document. Members are taken out one by one; what is left is unknown.
-struct Object<'v> {
+pub(super) struct Object<'v> {
     path: String,
     members: &'v Map<String, Value>,
     known: Vec<&'static str>,
 }
 
 impl<'v> Object<'v> {
-    fn new(value: &'v Value, path: &str) -> Read<Self> {
+    pub(super) fn new(value: &'v Value, path: &str) -> Read<Self> {
         let members = value
             .as_object()
             .ok_or_else(|| Problem::new(path, "must be an object"))?;
@@ -69,12 +67,12 @@ impl<'v> Object<'v> {
     }
 
     /// The member, unless it is missing or null.
-    fn get(&mut self, name: &'static str) -> Option<&'v Value> {
+    pub(super) fn get(&mut self, name: &'static str) -> Option<&'v Value> {
         self.known.push(name);
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    fn need(&mut self, name: &'static str) -> Read<&'v Value> {
+    pub(super) fn need(&mut self, name: &'static str) -> Read<&'v Value> {
         self.get(name)
             .ok_or_else(|| Problem::new(&self.at(name), "is required"))
     }
@@ -96,7 +94,12 @@ impl<'v> Object<'v> {
         Ok(Some(text.to_owned()))
     }
 
-    fn number(&mut self, name: &'static str, least: u64, most: u64) -> Read<Option<u32>> {
+    pub(super) fn number(
+        &mut self,
+        name: &'static str,
+        least: u64,
+        most: u64,
+    ) -> Read<Option<u32>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -121,7 +124,7 @@ impl<'v> Object<'v> {
             .ok_or_else(|| Problem::new(&self.at(name), "must be true or false"))
     }
 
-    fn list(&mut self, name: &'static str, most: usize) -> Read<&'v [Value]> {
+    pub(super) fn list(&mut self, name: &'static str, most: usize) -> Read<&'v [Value]> {
         let Some(value) = self.get(name) else {
             return Ok(&[]);
         };
@@ -135,7 +138,7 @@ impl<'v> Object<'v> {
         Ok(list)
     }
 
-    fn texts(&mut self, name: &'static str, most: usize) -> Read<Vec<String>> {
+    pub(super) fn texts(&mut self, name: &'static str, most: usize) -> Read<Vec<String>> {
         let list = self.list(name, most)?;
         let path = self.at(name);
         let texts = list.iter().enumerate().map(|(index, item)| {
@@ -157,7 +160,7 @@ impl<'v> Object<'v> {
     }
 
     /// Refuses members that nobody asked for.
-    fn finish(self) -> Read<()> {
+    pub(super) fn finish(self) -> Read<()> {
         match self
             .members
             .keys()
@@ -169,7 +172,7 @@ impl<'v> Object<'v> {
     }
 }
 
-fn each<'v, T>(
+pub(super) fn each<'v, T>(
     list: &'v [Value],
     path: &str,
     read: impl Fn(&'v Value, &str) -> Read<T>,
@@ -314,18 +317,6 @@ fn counted(value: &Value, path: &str) -> Read<Selection> {
     Ok(selection)
 }
 
-impl Selection {
-    /// How many of its conditions are meant.
-    fn count(&self, is_meant: &impl Fn(&Condition) -> bool) -> usize {
-        match self {
-            Selection::All(list) | Selection::Any(list) | Selection::None(list) => {
-                list.iter().map(|one| one.count(is_meant)).sum()
-            }
-            Selection::Condition(condition) => usize::from(is_meant(condition)),
-        }
-    }
-}
-
 /// A list means all of it; an object is a condition, or holds groups, all of which must hold.
 fn selection(value: &Value, path: &str, depth: usize) -> Read<Selection> {
     if depth > SELECTION_DEPTH_MAX {
@@ -434,6 +425,11 @@ fn window(rule: &mut Object<'_>) -> Read<Option<WindowDef>> {
     if LATER_WINDOWS.contains(&kind) {
         let what = format!("{kind} windows are not supported yet; count and distinct are");
         return Err(Problem::new("window.kind", what));
+    }
+    if kind == "correlation" {
+        let correlation = super::correlation::read(&mut window)?;
+        window.finish()?;
+        return Ok(Some(WindowDef::Correlation(correlation)));
     }
     let missing = |name: &str| Problem::new(&format!("window.{name}"), "is required");
     let seconds = window.number("seconds", 1, u64::from(WINDOW_SECONDS_MAX))?;
@@ -562,6 +558,13 @@ fn check(rule: &RuleDef) -> Read<()> {
     if let Some(WindowDef::Distinct { field, .. }) = &rule.window {
         super::path::check(field).map_err(|what| Problem::new("window.field", what))?;
     }
+    if let Some(WindowDef::Correlation(correlation)) = &rule.window {
+        correlation.check(&rule.selection)?;
+        if !rule.group_by.is_empty() || rule.dedupe.is_some() {
+            let what = "stands beside a correlation, whose steps say what to group by";
+            return Err(Problem::new("group_by", what));
+        }
+    }
     if rule.window.is_some()
         && let Some(dedupe) = &rule.dedupe
         && let Some(at) = dedupe
@@ -668,6 +671,7 @@ impl WindowDef {
             } => json!({
                 "kind": "distinct", "seconds": seconds, "threshold": threshold, "field": field
             }),
+            WindowDef::Correlation(correlation) => correlation.to_json(),
         }
     }
 }

@@ -12,6 +12,7 @@
 mod error;
 mod def;
 mod json;
+pub(crate) mod correlation;
 pub(crate) mod path;
 mod literal;
 pub(crate) mod wildcard;
@@ -29,6 +30,7 @@ mod hours;
 pub mod trial;
 
 pub use compile::{OrgSettings, Rule, RuleIndex, RuleSet};
+pub use correlation::{Correlated, CorrelationDef, StepDef};
 pub use def::{
     Condition, DedupeDef, ExceptionDef, Expect, MissingGroup, MuteDef, Op, Operator, RuleDef,
     RuleSeverity, Selection, TestDef, WindowDef,
@@ -56,6 +58,8 @@ pub const REGEX_BYTES_MAX: usize = 1_024;
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
 /// Regular expressions of one rule, which bounds what all of them take together.
 pub const REGEXES_MAX: usize = 100;
+/// Characters of a path: a dozen alternatives.
+pub const PATH_CHARS_MAX: usize = 1_000;
 /// Test cases of one rule, and events of one test case.
 pub const TESTS_MAX: usize = 100;
 /// Events of one test case.

@@ -95,10 +95,13 @@ pub fn dry_run(
     let mut run = DryRun::default();
     let mut windows = Windows::default();
     evaluate(&set, signal, events, ioc_score, |index, found| {
-        run.matched.push(index);
+        if run.matched.last() != Some(&index) {
+            run.matched.push(index);
+        }
         let spec = set.rule(found.rule).and_then(|rule| rule.window);
         if spec.is_none_or(|spec| windows.fires(&spec, index, found)) {
             run.fired.push(index);
+            run.fired.dedup();
         }
     })
     .map_err(|problem| RuleError {

@@ -2,7 +2,8 @@
 
 use super::document::Meta;
 use super::yaml::{Map, scalar};
-use crate::rules::{Problem, VALUES_MAX};
+use crate::rules::{KEY_PATHS_MAX, Problem};
+use crate::windows::{BOUNDS_MAX, Bound};
 use serde_yaml_ng::Value as Yaml;
 
 /// Rules that one correlation refers to.
@@ -46,17 +47,6 @@ pub(super) enum Kind {
     ValueSum,
     ValueAvg,
     ValuePercentile,
-}
-
-/// How a count or value stands to a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
-    Gt,
-    Gte,
-    Lt,
-    Lte,
-    Eq,
-    Neq,
 }
 
 type Read<T> = Result<T, Problem>;
@@ -183,10 +173,22 @@ fn condition(section: &Map<'_>, kind: Kind) -> Read<Parts> {
         Kind::ValueCount | Kind::ValueSum | Kind::ValueAvg | Kind::ValuePercentile => true,
         Kind::EventCount | Kind::Temporal | Kind::TemporalOrdered => false,
     };
+    if !wants_field && !fields.is_empty() {
+        return Err(Problem::new(
+            &map.at("field"),
+            "means nothing for this type",
+        ));
+    }
     if wants_field && fields.is_empty() {
         return Err(Problem::new(&map.at("field"), "is required"));
     }
-    if fields.len() > VALUES_MAX {
+    if bounds.len() > BOUNDS_MAX {
+        return Err(Problem::new(
+            path,
+            format!("has more than {BOUNDS_MAX} bounds"),
+        ));
+    }
+    if fields.len() > KEY_PATHS_MAX {
         return Err(Problem::new(&map.at("field"), "has too many fields"));
     }
     Ok((fields, bounds, percentile))

@@ -1,13 +1,15 @@
 //! Importing: files in, rules out, and for everything else the reason.
 
 use super::condition::{Expression, parse};
+use super::correlate::{self, Base, Known};
+use super::correlation::Correlation;
 use super::detection::{Detection, Reader};
 use super::document::{Document, Filter, Filtered, LogSource, Meta, SigmaRule, read};
 use super::pipeline::{self, Pipeline, Subject};
 use super::placeholder::Bindings;
 use super::selection::{any_of, every, not, of_condition, of_detection};
 use super::{attack, builtin, yaml};
-use crate::rules::{MissingGroup, Problem, RuleDef, RuleSeverity, Selection};
+use crate::rules::{MissingGroup, Problem, RuleDef, RuleSeverity, Selection, WindowDef};
 use millrace_shared::Signal;
 use millrace_shared::wire::Severity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +85,7 @@ struct Placed<T> {
 struct Sorted {
     rules: Vec<Placed<SigmaRule>>,
     filters: Vec<Placed<Filter>>,
+    correlations: Vec<Placed<Correlation>>,
 }
 
 impl Import {
@@ -90,8 +93,8 @@ impl Import {
     #[must_use]
     pub fn new(sources: &[Source], options: &Options) -> Import {
         let mut import = Import::default();
-        let sorted = import.sort(sources);
         let mut pipelines = options.pipelines.clone();
+        let sorted = import.sort(sources, &mut pipelines);
         if !options.plain {
             pipelines.extend(builtin::pipelines().iter().cloned());
         }
@@ -104,16 +107,27 @@ impl Import {
         for filter in &sorted.filters {
             filters.push((filter, compiler.filter(&filter.document), false));
         }
+        let mut bases = Vec::new();
         for rule in &sorted.rules {
+            let meta = &rule.document.meta;
             match compiler.rule(&rule.document, &mut filters) {
-                Ok((def, warnings)) => import.rules.push(Imported {
-                    rule: def,
-                    file: rule.file.clone(),
-                    warnings,
-                }),
-                Err(problem) => import.refuse(&rule.file, Some(&rule.document.meta), problem),
+                Ok((def, warnings)) => {
+                    bases.push(Base {
+                        id: meta.id.clone(),
+                        name: meta.name.clone(),
+                        logsource: rule.document.logsource.clone(),
+                        rule: def.clone(),
+                    });
+                    import.rules.push(Imported {
+                        rule: def,
+                        file: rule.file.clone(),
+                        warnings,
+                    });
+                }
+                Err(problem) => import.refuse(&rule.file, Some(meta), problem),
             }
         }
+        import.correlate(&sorted.correlations, &bases, &compiler);
         for (filter, compiled, applied) in filters {
             import.filters += usize::from(applied);
             let meta = &filter.document.inner.meta;
@@ -138,10 +152,22 @@ impl Import {
         });
     }
 
-    fn sort(&mut self, sources: &[Source]) -> Sorted {
+    /// Reads all files. Those with `transformations` are pipelines.
+    fn sort(&mut self, sources: &[Source], pipelines: &mut Vec<Pipeline>) -> Sorted {
         let mut sorted = Sorted::default();
         for source in sources {
             let file = &source.name;
+            if source
+                .text
+                .lines()
+                .any(|line| line.starts_with("transformations:"))
+            {
+                match Pipeline::from_yaml(&source.text) {
+                    Ok(pipeline) => pipelines.push(pipeline),
+                    Err(problem) => self.refuse(file, None, problem),
+                }
+                continue;
+            }
             let documents = match yaml::documents(&source.text) {
                 Ok(documents) => documents,
                 Err(problem) => {
@@ -160,12 +186,10 @@ impl Import {
                         document: *filter,
                     }),
                     Ok(Document::Correlation(correlation)) => {
-                        let what = "correlations are not taken in yet";
-                        self.refuse(
-                            file,
-                            Some(&correlation.meta),
-                            Problem::new("correlation", what),
-                        );
+                        sorted.correlations.push(Placed {
+                            file: file.clone(),
+                            document: *correlation,
+                        });
                     }
                     Err(problem) => {
                         let text = |name: &str| value.get(name).and_then(yaml::scalar);
@@ -180,6 +204,59 @@ impl Import {
             }
         }
         sorted
+    }
+
+    /// Adds the correlations. What they refer to stands for itself no longer, unless one of them
+    /// says so.
+    fn correlate(
+        &mut self,
+        correlations: &[Placed<Correlation>],
+        bases: &[Base],
+        compiler: &Compiler<'_>,
+    ) {
+        let all: Vec<&Correlation> = correlations.iter().map(|one| &one.document).collect();
+        let known = Known {
+            bases,
+            correlations: &all,
+        };
+        let (mut referred, mut generated) = (BTreeSet::new(), BTreeSet::new());
+        let mut made = Vec::new();
+        for one in correlations {
+            match compiler.correlation(&one.document, known) {
+                Ok(rule) => {
+                    let kept = if one.document.generate {
+                        &mut generated
+                    } else {
+                        &mut referred
+                    };
+                    kept.extend(correlate::referred(&one.document, known));
+                    made.push((one, rule));
+                }
+                Err(problem) => self.refuse(&one.file, Some(&one.document.meta), problem),
+            }
+        }
+        let stands = |names: [&Option<String>; 2]| {
+            let is_in = |set: &BTreeSet<String>| {
+                names
+                    .iter()
+                    .any(|name| name.as_ref().is_some_and(|name| set.contains(name)))
+            };
+            !is_in(&referred) || is_in(&generated)
+        };
+        for base in bases {
+            if !stands([&base.id, &base.name]) {
+                self.rules.retain(|one| one.rule.id != base.rule.id);
+            }
+        }
+        for (one, rule) in made {
+            if stands([&one.document.meta.id, &one.document.meta.name]) {
+                self.rules.push(Imported {
+                    rule,
+                    file: one.file.clone(),
+                    warnings: Vec::new(),
+                });
+            }
+        }
     }
 
     /// Of several rules with one id the first stays.
@@ -303,6 +380,24 @@ impl Compiler<'_> {
             .collect();
         pipeline::apply(self.pipelines, &mut subject)?;
         Ok((subject, reader.warnings))
+    }
+
+    fn correlation(&self, correlation: &Correlation, known: Known<'_>) -> Result<RuleDef, Problem> {
+        let mapped = |logsource: &LogSource, field: &str| {
+            let mut subject = Subject::new(correlation.meta.clone(), logsource.clone());
+            subject.is_correlation = true;
+            subject
+                .fields
+                .insert(field.to_owned(), vec![field.to_owned()]);
+            pipeline::apply(self.pipelines, &mut subject)?;
+            Ok(subject.field(field))
+        };
+        let (selection, window) = correlate::window(correlation, known, &mapped)?;
+        let subject = Subject::new(correlation.meta.clone(), LogSource::default());
+        let mut def = self.def(&subject, &LogSource::default(), selection);
+        def.window = Some(WindowDef::Correlation(window));
+        def.scope = correlate::scope(correlation, known);
+        RuleDef::from_json(&def.to_json())
     }
 
     fn def(&self, subject: &Subject, logsource: &LogSource, selection: Selection) -> RuleDef {

@@ -25,8 +25,11 @@ mod selection;
 pub mod pipeline;
 mod builtin;
 mod attack;
+mod correlate;
 mod import;
+mod archive;
 
+pub use archive::{ARCHIVE_BYTES_MAX, unpack};
 pub use attack::{Coverage, Technique, coverage, navigator_layer};
 pub use import::{Import, Imported, Options, Refused, Source};
 pub use pipeline::Pipeline;
@@ -34,3 +37,5 @@ pub use yaml::FILE_BYTES_MAX;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod correlation_tests;

@@ -1,12 +1,11 @@
 //! The bytes of a window's state. They are ours alone: written and read by this crate, kept by the
 //! caller. Numbers are LEB128, times are differences.
 
-use super::{Kept, WindowState};
+use super::{COUNT_TAG, Kept, WindowState};
 use thiserror::Error;
 
-/// The first byte: the version of the format and what the window counts.
-const COUNT_V1: u8 = 0x10;
-const DISTINCT_V1: u8 = 0x11;
+/// The first byte: the version of the format in its upper half, what the window is of in the other.
+const V1: u8 = 0x10;
 
 /// Bytes that are no state of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -17,9 +16,9 @@ impl WindowState {
     /// The state as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes =
-            Vec::with_capacity(16 + self.hits.len() * if self.distinct { 30 } else { 22 });
-        bytes.push(if self.distinct { DISTINCT_V1 } else { COUNT_V1 });
+        let has_values = self.tag != COUNT_TAG;
+        let mut bytes = Vec::with_capacity(16 + self.hits.len() * if has_values { 30 } else { 22 });
+        bytes.push(V1 | self.tag);
         let Some(newest) = self.newest_ns else {
             return bytes;
         };
@@ -30,7 +29,7 @@ impl WindowState {
             let back = previous.abs_diff(hit.at_ns);
             put(&mut bytes, u128::from(back) << 1 | u128::from(hit.reported));
             bytes.extend(hit.event.to_be_bytes());
-            if self.distinct {
+            if has_values {
                 bytes.extend(hit.value.to_be_bytes());
             }
             previous = hit.at_ns;
@@ -44,13 +43,13 @@ impl WindowState {
     /// [`MalformedState`] for any others.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedState> {
         let mut reader = Reader(bytes);
-        let distinct = match reader.array::<1>()? {
-            [COUNT_V1] => false,
-            [DISTINCT_V1] => true,
-            _ => return Err(MalformedState),
-        };
+        let [first] = reader.array::<1>()?;
+        if first & 0xF0 != V1 {
+            return Err(MalformedState);
+        }
+        let tag = first & 0x0F;
         let mut state = WindowState {
-            distinct,
+            tag,
             ..WindowState::default()
         };
         if reader.0.is_empty() {
@@ -64,7 +63,7 @@ impl WindowState {
             let back = u64::try_from(number >> 1).map_err(|_| MalformedState)?;
             let at_ns = previous.checked_sub_unsigned(back).ok_or(MalformedState)?;
             let event = u128::from_be_bytes(reader.array()?);
-            let value = if distinct {
+            let value = if tag != COUNT_TAG {
                 u64::from_be_bytes(reader.array()?)
             } else {
                 0

@@ -15,10 +15,18 @@
 //! hits can decide whether a window is satisfied; those between them were reported when they came
 //! (their own window holds the older ones) and need not be kept. For distinct windows the same
 //! holds of the first and the last hit of each value.
+//!
+//! What is measured rather than counted (sums, percentiles, orders, counts below a bound) has no
+//! such hits that can be spared. Of these [`MEASURED_KEPT_MAX`] hits of a group are kept, the newest
+//! ones, and windows are exact as long as they hold no more.
 
 mod codec;
+mod gauge;
 
 pub use codec::MalformedState;
+pub use gauge::{BOUNDS_MAX, Bound, Bounds, CHAIN_MAX, Chain, Measure, Need, STEPS_MAX};
+
+use gauge::Gauge;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -29,6 +37,8 @@ pub const WINDOW_SECONDS_MAX: u32 = 24 * 3600;
 /// Hits kept of one group, which bounds its state to about 1.6 MB at the highest threshold and to
 /// a few hundred bytes at the usual ones.
 pub const HITS_KEPT_MAX: i64 = 65_536;
+/// Hits kept of one group whose window measures.
+pub const MEASURED_KEPT_MAX: usize = 16_384;
 /// Lateness that is allowed for: shards drain at their own pace after an outage.
 const LATENESS_NS_MIN: i64 = 10 * 60 * NS;
 const LATENESS_NS_MAX: i64 = 3600 * NS;
@@ -45,7 +55,23 @@ pub enum WindowKind {
     Count,
     /// Different values among the hits.
     Distinct,
+    /// Something of the hits that must be within bounds.
+    Measure(Measure, Bounds),
 }
+
+impl WindowKind {
+    /// The number under which a state says what it holds.
+    const fn tag(self) -> u8 {
+        match self {
+            WindowKind::Count => COUNT_TAG,
+            WindowKind::Distinct => DISTINCT_TAG,
+            WindowKind::Measure(measure, _) => measure.tag(),
+        }
+    }
+}
+
+const COUNT_TAG: u8 = 0;
+const DISTINCT_TAG: u8 = 1;
 
 /// A window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +94,18 @@ impl WindowSpec {
         // cell is only partly covered at either end.
         let room = length.saturating_mul((cells - 2).max(0));
         length.clamp(LATENESS_NS_MIN, LATENESS_NS_MAX).min(room)
+    }
+
+    /// For how long a hit may matter, nanoseconds.
+    #[must_use]
+    pub fn reach_ns(&self) -> i64 {
+        let memory_ns = match self.kind {
+            WindowKind::Count | WindowKind::Distinct => 0,
+            WindowKind::Measure(measure, _) => measure.memory_ns(),
+        };
+        self.length_ns
+            .saturating_add(self.lateness_ns())
+            .saturating_add(memory_ns)
     }
 }
 
@@ -113,7 +151,8 @@ pub struct WindowState {
     /// Sorted by time and event.
     hits: Vec<Kept>,
     newest_ns: Option<i64>,
-    distinct: bool,
+    /// What the rule's window is of: [`WindowKind::tag`].
+    tag: u8,
 }
 
 impl WindowState {
@@ -125,11 +164,11 @@ impl WindowState {
 
     /// Takes in the hits of a batch, in any order, and tells which episodes they belong to.
     pub fn apply(&mut self, spec: &WindowSpec, hits: &[Hit]) -> Vec<Firing> {
-        let distinct = spec.kind == WindowKind::Distinct;
-        if self.distinct != distinct {
+        let tag = spec.kind.tag();
+        if self.tag != tag {
             // The rule was changed: what was kept means something else.
             *self = WindowState {
-                distinct,
+                tag,
                 ..WindowState::default()
             };
         }
@@ -144,9 +183,7 @@ impl WindowState {
     #[must_use]
     pub fn expires_at_ns(&self, spec: &WindowSpec) -> i64 {
         let newest = self.newest_ns.unwrap_or(i64::MIN);
-        newest
-            .saturating_add(spec.length_ns)
-            .saturating_add(spec.lateness_ns())
+        newest.saturating_add(spec.reach_ns())
     }
 
     /// How many hits are kept.
@@ -171,14 +208,18 @@ impl WindowState {
         self.hits.extend(in_time.map(|hit| Kept {
             at_ns: hit.at_ns,
             event: hit.event,
-            value: if self.distinct { hit.value } else { 0 },
+            value: if self.tag == COUNT_TAG { 0 } else { hit.value },
             reported: false,
         }));
         let newest = hits.iter().map(|hit| hit.at_ns).max();
         self.newest_ns = self.newest_ns.max(newest);
         // Of two hits by one event the reported one stays.
-        self.hits
-            .sort_unstable_by_key(|hit| (hit.at_ns, hit.event, hit.value, !hit.reported));
+        let is_order = matches!(spec.kind, WindowKind::Measure(measure, _) if measure.is_order());
+        self.hits.sort_unstable_by_key(|hit| {
+            // What happens at once happens in the order that is asked for.
+            let step = if is_order { hit.value } else { 0 };
+            (hit.at_ns, step, hit.event, hit.value, !hit.reported)
+        });
         self.hits
             .dedup_by_key(|hit| (hit.at_ns, hit.event, hit.value));
     }
@@ -217,15 +258,15 @@ impl WindowState {
 
     fn episodes(&self, spec: &WindowSpec) -> Vec<Episode> {
         let mut episodes: Vec<Episode> = Vec::new();
-        let mut window = Counter::new(self.distinct);
+        let mut window = Counter::new(spec.kind);
         let mut from = 0;
         for (to, hit) in self.hits.iter().enumerate() {
-            window.add(hit.value);
+            window.add(hit);
             // The window is open at its old end.
             while let Some(old) = self.hits.get(from)
                 && hit.at_ns.saturating_sub(old.at_ns) >= spec.length_ns
             {
-                window.remove(old.value);
+                window.remove(old);
                 from += 1;
             }
             // Hits of one instant belong to one window.
@@ -234,7 +275,7 @@ impl WindowState {
                 .get(to + 1)
                 .is_none_or(|next| next.at_ns != hit.at_ns);
             let count = window.count();
-            if !is_last || count < spec.threshold {
+            if !is_last || !window.is_satisfied(spec, hit) {
                 continue;
             }
             match episodes.last_mut() {
@@ -254,6 +295,11 @@ impl WindowState {
 
     /// Keeps of each cell what can still decide.
     fn thin(&mut self, spec: &WindowSpec) {
+        if let WindowKind::Measure(..) = spec.kind {
+            let too_many = self.hits.len().saturating_sub(MEASURED_KEPT_MAX);
+            self.hits.drain(..too_many);
+            return;
+        }
         let length = spec.length_ns.max(1);
         let threshold = spec.threshold.max(1) as usize;
         let mut kept = Vec::with_capacity(self.hits.len());
@@ -263,7 +309,7 @@ impl WindowState {
         {
             if cell.len() <= 2 * threshold {
                 kept.extend_from_slice(cell);
-            } else if self.distinct {
+            } else if self.tag == DISTINCT_TAG {
                 thin_distinct(cell, threshold, &mut kept);
             } else {
                 let (oldest, rest) = cell.split_at(threshold);
@@ -276,7 +322,7 @@ impl WindowState {
     }
 
     fn forget(&mut self, spec: &WindowSpec) {
-        let reach = spec.length_ns.saturating_add(spec.lateness_ns());
+        let reach = spec.reach_ns();
         if let Some(oldest) = self.newest_ns.map(|newest| newest.saturating_sub(reach)) {
             self.hits.retain(|hit| hit.at_ns > oldest);
         }
@@ -324,35 +370,38 @@ fn thin_distinct(cell: &[Kept], threshold: usize, kept: &mut Vec<Kept>) {
 enum Counter {
     Hits(u32),
     Values(HashMap<u64, u32>),
+    Gauge(Gauge),
 }
 
 impl Counter {
-    fn new(distinct: bool) -> Self {
-        if distinct {
-            Counter::Values(HashMap::new())
-        } else {
-            Counter::Hits(0)
+    fn new(kind: WindowKind) -> Self {
+        match kind {
+            WindowKind::Count => Counter::Hits(0),
+            WindowKind::Distinct => Counter::Values(HashMap::new()),
+            WindowKind::Measure(measure, _) => Counter::Gauge(Gauge::new(measure)),
         }
     }
 
-    fn add(&mut self, value: u64) {
+    fn add(&mut self, hit: &Kept) {
         match self {
             Counter::Hits(count) => *count += 1,
-            Counter::Values(values) => *values.entry(value).or_insert(0) += 1,
+            Counter::Values(values) => *values.entry(hit.value).or_insert(0) += 1,
+            Counter::Gauge(gauge) => gauge.add(hit),
         }
     }
 
-    fn remove(&mut self, value: u64) {
+    fn remove(&mut self, hit: &Kept) {
         match self {
             Counter::Hits(count) => *count = count.saturating_sub(1),
             Counter::Values(values) => {
-                if let Some(count) = values.get_mut(&value) {
+                if let Some(count) = values.get_mut(&hit.value) {
                     *count -= 1;
                     if *count == 0 {
-                        values.remove(&value);
+                        values.remove(&hit.value);
                     }
                 }
             }
+            Counter::Gauge(gauge) => gauge.remove(hit),
         }
     }
 
@@ -360,6 +409,19 @@ impl Counter {
         match self {
             Counter::Hits(count) => *count,
             Counter::Values(values) => u32::try_from(values.len()).unwrap_or(u32::MAX),
+            Counter::Gauge(gauge) => gauge.count(),
+        }
+    }
+
+    /// Whether the window that ends with this hit fires.
+    fn is_satisfied(&self, spec: &WindowSpec, last: &Kept) -> bool {
+        match (self, spec.kind) {
+            (Counter::Gauge(gauge), WindowKind::Measure(_, bounds)) => {
+                gauge.is_satisfied(&bounds, last, spec.length_ns)
+            }
+            (Counter::Hits(_) | Counter::Values(_) | Counter::Gauge(_), _) => {
+                self.count() >= spec.threshold
+            }
         }
     }
 }

@@ -1,4 +1,8 @@
-#![expect(clippy::cast_sign_loss, reason = "small numbers made here")]
+#![expect(
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "small numbers made here"
+)]
 
 use super::*;
 use proptest::prelude::*;
@@ -176,12 +180,79 @@ fn reference(spec: &WindowSpec, hits: &[Hit]) -> BTreeSet<u128> {
                 .map(|hit| hit.value)
                 .collect::<BTreeSet<_>>()
                 .len(),
+            WindowKind::Measure(measure, _) => usize::from(measured(measure, &window, hits)),
         };
         if count >= spec.threshold as usize {
             covered.extend(window.iter().map(|hit| hit.event));
         }
     }
     covered
+}
+
+/// The bounds of the measured windows below: at least this.
+const LEAST: f64 = 4.0;
+/// Two steps, the first of which needs two hits within ten seconds.
+const NEEDS: [Need; 2] = [
+    Need {
+        hits: 2,
+        seconds: 10,
+    },
+    Need {
+        hits: 1,
+        seconds: 0,
+    },
+];
+
+/// A measure of a window by its definition; the window ends with the last of its hits.
+fn measured(measure: Measure, window: &[&Hit], all: &[Hit]) -> bool {
+    let numbers: Vec<f64> = window.iter().map(|hit| f64::from_bits(hit.value)).collect();
+    let sum: f64 = numbers.iter().sum();
+    let hits = f64::from(u32::try_from(window.len()).unwrap());
+    let at_least = |wanted: f64| wanted >= LEAST - 1e-9;
+    match measure {
+        Measure::Count => at_least(hits),
+        Measure::Distinct => {
+            let values: BTreeSet<u64> = window.iter().map(|hit| hit.value).collect();
+            at_least(f64::from(u32::try_from(values.len()).unwrap()))
+        }
+        Measure::Sum => at_least(sum),
+        Measure::Average => at_least(sum / hits),
+        Measure::Percentile(_) => {
+            // The median: of an even number the middle of the middle two.
+            let mut sorted = numbers;
+            sorted.sort_by(f64::total_cmp);
+            let (low, high) = ((sorted.len() - 1) / 2, sorted.len() / 2);
+            at_least(f64::midpoint(sorted[low], sorted[high]))
+        }
+        Measure::Share => unreachable!("which of one instant is last has no definition"),
+        Measure::Ordered(steps) => {
+            let mut at = vec![None; usize::from(steps)];
+            in_order(&mut at, 0, window)
+        }
+        Measure::Chain(_) => {
+            let reached = |hit: &&&Hit| {
+                let before = all.iter().filter(|one| {
+                    let apart = hit.at_ns - one.at_ns;
+                    one.value == 0 && (0..10 * NS).contains(&apart)
+                });
+                hit.value == 0 && before.count() >= 2
+            };
+            window.iter().any(|hit| reached(&hit)) && window.iter().any(|hit| hit.value == 1)
+        }
+    }
+}
+
+/// Whether hits of all steps follow upon one another, by trying them all.
+fn in_order(at: &mut Vec<Option<i64>>, step: usize, window: &[&Hit]) -> bool {
+    if step == at.len() {
+        return true;
+    }
+    let before = step.checked_sub(1).and_then(|before| at[before]);
+    window.iter().any(|hit| {
+        let follows = before.is_none_or(|before| hit.at_ns >= before);
+        at[step] = Some(hit.at_ns);
+        hit.value == step as u64 && follows && in_order(at, step + 1, window)
+    })
 }
 
 /// Hits within the allowed lateness of each other, and an order in which they come.
@@ -251,6 +322,42 @@ proptest! {
             firings.iter().map(|firing| (firing.last_ns, firing.peak.min(threshold))).collect::<Vec<_>>()
         };
         prop_assert_eq!(peak(state), peak(other));
+    }
+
+    #[test]
+    fn measures_equal_the_reference(
+        (sorted, shuffled) in arrivals(),
+        seconds in 1..120_i64,
+        which in 0..7_usize,
+        batch in 1..20_usize,
+    ) {
+        let measure = [
+            Measure::Sum,
+            Measure::Ordered(3),
+            Measure::Chain(Chain::new(&NEEDS, false).unwrap()),
+            Measure::Count,
+            Measure::Distinct,
+            Measure::Average,
+            Measure::Percentile(50_000),
+        ][which];
+        let is_numeric = matches!(measure, Measure::Sum | Measure::Average | Measure::Percentile(_));
+        let valued = |hits: &[Hit]| -> Vec<Hit> {
+            let value = |hit: &Hit| if is_numeric { (hit.value as f64).to_bits() } else { hit.value };
+            hits.iter().map(|hit| Hit { value: value(hit), ..*hit }).collect()
+        };
+        let (sorted, shuffled) = (valued(&sorted), valued(&shuffled));
+        let bounds = Bounds::new(&[(Bound::Gte, LEAST)]).unwrap();
+        let spec = spec(WindowKind::Measure(measure, bounds), seconds, 1);
+        let expected = reference(&spec, &sorted);
+        let (_, added, _) = run(&spec, &shuffled, 1000);
+        prop_assert_eq!(added, expected.len() as u64);
+        // What can only grow is the same in any order and any batches.
+        let grows = matches!(measure, Measure::Sum | Measure::Count | Measure::Distinct | Measure::Ordered(_) | Measure::Chain(_));
+        if grows {
+            let (_, added, events) = run(&spec, &shuffled, batch);
+            prop_assert_eq!(added, expected.len() as u64);
+            prop_assert!(events.is_subset(&expected));
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ struct Moved {
 impl Moved {
     fn new(hits: &WindowHits, spec: &WindowSpec, state: &WindowState) -> Self {
         let expires = i128::from(state.expires_at_ns(spec));
-        let kept_ns = spec.length_ns.saturating_add(spec.lateness_ns());
+        let kept_ns = spec.reach_ns();
         Moved {
             key: key(hits),
             state: state.to_bytes(),

@@ -1,0 +1,374 @@
+//! What a window measures as hits come and go: sums, averages, percentiles, shares, orders, and
+//! counts that must stay within bounds rather than reach a threshold.
+//!
+//! Numbers are added up in millionths, as integers, so that what is taken away again is exactly
+//! what was added, in whatever order.
+
+use super::Kept;
+use hashbrown::HashMap;
+use millrace_shared::limits::NS_PER_SECOND;
+use std::collections::VecDeque;
+
+/// Millionths in one.
+const SCALE: f64 = 1e6;
+/// The largest number that is added up; beyond it there is no precision to speak of.
+const NUMBER_MAX: f64 = 1e24;
+/// Rules of one order.
+pub const STEPS_MAX: usize = 50;
+
+/// What is measured of the hits in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// How many they are.
+    Count,
+    /// How many different values they have.
+    Distinct,
+    /// The sum of their values, which are numbers.
+    Sum,
+    /// The average of their values.
+    Average,
+    /// The percentile of their values, in thousandths of a percent.
+    Percentile(u32),
+    /// Which percentage of them has the value of the last one.
+    Share,
+    /// Whether the values 0, 1, … below this number follow upon one another.
+    Ordered(u8),
+    /// Whether every value has come, and come often enough.
+    Chain(Chain),
+}
+
+/// Steps of a chain.
+pub const CHAIN_MAX: usize = 8;
+
+/// Steps that must be reached, each by a number of hits within a time of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    needs: [Need; CHAIN_MAX],
+    steps: u8,
+    ordered: bool,
+}
+
+/// What it takes to reach a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// So many hits.
+    pub hits: u32,
+    /// Within so many seconds.
+    pub seconds: u32,
+}
+
+impl Chain {
+    /// Of these steps, in this order if `ordered`; `None` for more than [`CHAIN_MAX`] or none.
+    #[must_use]
+    pub fn new(list: &[Need], ordered: bool) -> Option<Chain> {
+        let mut needs = [Need::default(); CHAIN_MAX];
+        needs.get_mut(..list.len())?.copy_from_slice(list);
+        let steps = u8::try_from(list.len()).ok().filter(|steps| *steps > 0)?;
+        Some(Chain {
+            needs,
+            steps,
+            ordered,
+        })
+    }
+
+    fn needs(&self) -> &[Need] {
+        self.needs
+            .get(..usize::from(self.steps))
+            .unwrap_or_default()
+    }
+
+    /// The longest time of a step, nanoseconds.
+    fn longest_ns(&self) -> i64 {
+        let longest = self.needs().iter().map(|need| need.seconds).max();
+        i64::from(longest.unwrap_or(0)) * NS_PER_SECOND
+    }
+}
+
+impl Measure {
+    /// The number under which a state says what it holds.
+    pub(super) const fn tag(self) -> u8 {
+        match self {
+            Measure::Count => 2,
+            Measure::Distinct => 3,
+            Measure::Sum => 4,
+            Measure::Average => 5,
+            Measure::Percentile(_) => 6,
+            Measure::Share => 7,
+            Measure::Ordered(_) => 8,
+            Measure::Chain(_) => 9,
+        }
+    }
+
+    /// How much longer than its window a hit may matter, nanoseconds.
+    pub(super) fn memory_ns(self) -> i64 {
+        match self {
+            Measure::Chain(chain) => chain.longest_ns(),
+            Measure::Count
+            | Measure::Distinct
+            | Measure::Sum
+            | Measure::Average
+            | Measure::Percentile(_)
+            | Measure::Share
+            | Measure::Ordered(_) => 0,
+        }
+    }
+
+    /// Whether it matters in which order steps come.
+    pub(super) const fn is_order(self) -> bool {
+        match self {
+            Measure::Ordered(_) => true,
+            Measure::Chain(chain) => chain.ordered,
+            Measure::Count
+            | Measure::Distinct
+            | Measure::Sum
+            | Measure::Average
+            | Measure::Percentile(_)
+            | Measure::Share => false,
+        }
+    }
+}
+
+/// How what is measured stands to a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Gte,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Lte,
+    /// Equal.
+    Eq,
+    /// Different.
+    Neq,
+}
+
+/// Bounds of one measure.
+pub const BOUNDS_MAX: usize = 4;
+
+/// Bounds that must all hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds([Option<(Bound, u64)>; BOUNDS_MAX]);
+
+impl Bounds {
+    /// Of these; `None` for more than [`BOUNDS_MAX`].
+    #[must_use]
+    pub fn new(list: &[(Bound, f64)]) -> Option<Bounds> {
+        let mut bounds = Bounds::default();
+        let mut places = bounds.0.iter_mut();
+        for (bound, number) in list {
+            *places.next()? = Some((*bound, number.to_bits()));
+        }
+        Some(bounds)
+    }
+
+    fn hold(&self, measured: f64) -> bool {
+        self.0.iter().flatten().all(|(bound, bits)| {
+            let number = f64::from_bits(*bits);
+            match bound {
+                Bound::Gt => measured > number,
+                Bound::Gte => measured >= number,
+                Bound::Lt => measured < number,
+                Bound::Lte => measured <= number,
+                Bound::Eq => (measured - number).abs() < 0.5 / SCALE,
+                Bound::Neq => (measured - number).abs() >= 0.5 / SCALE,
+            }
+        })
+    }
+}
+
+/// The hits of a window, as far as its measure goes.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    measure: Measure,
+    hits: u32,
+    sum: i128,
+    values: HashMap<u64, u32>,
+    /// Numbers in order, for percentiles.
+    sorted: Vec<i128>,
+    /// By the last value of an order: when the latest run of values up to it began.
+    runs: Vec<Option<i64>>,
+    /// By step of a chain: its latest hits, and when it was reached last.
+    latest: Vec<VecDeque<i64>>,
+    reached: Vec<Option<i64>>,
+}
+
+impl Gauge {
+    pub(super) fn new(measure: Measure) -> Self {
+        let steps = match measure {
+            Measure::Ordered(steps) => usize::from(steps),
+            Measure::Chain(chain) => usize::from(chain.steps),
+            Measure::Count
+            | Measure::Distinct
+            | Measure::Sum
+            | Measure::Average
+            | Measure::Percentile(_)
+            | Measure::Share => 0,
+        };
+        Gauge {
+            measure,
+            hits: 0,
+            sum: 0,
+            values: HashMap::new(),
+            sorted: Vec::new(),
+            runs: vec![None; steps],
+            latest: vec![VecDeque::new(); steps],
+            reached: vec![None; steps],
+        }
+    }
+
+    pub(super) fn add(&mut self, hit: &Kept) {
+        self.hits += 1;
+        match self.measure {
+            Measure::Count => {}
+            Measure::Distinct | Measure::Share => {
+                *self.values.entry(hit.value).or_insert(0) += 1;
+            }
+            Measure::Sum | Measure::Average => self.sum += scaled(hit.value),
+            Measure::Percentile(_) => {
+                let number = scaled(hit.value);
+                let at = self.sorted.partition_point(|other| *other < number);
+                self.sorted.insert(at, number);
+            }
+            Measure::Ordered(_) => self.step(hit),
+            Measure::Chain(chain) => self.reach(&chain, hit),
+        }
+    }
+
+    /// A run of steps goes on, or begins.
+    fn step(&mut self, hit: &Kept) {
+        let step = usize::try_from(hit.value).unwrap_or(usize::MAX);
+        let began = match step.checked_sub(1) {
+            None => Some(hit.at_ns),
+            Some(before) => self.runs.get(before).copied().flatten(),
+        };
+        if let (Some(run), Some(_)) = (self.runs.get_mut(step), began) {
+            *run = began;
+        }
+    }
+
+    /// A hit of a step that may be reached by it.
+    fn reach(&mut self, chain: &Chain, hit: &Kept) {
+        let step = usize::try_from(hit.value).unwrap_or(usize::MAX);
+        let (Some(need), Some(latest)) = (chain.needs().get(step), self.latest.get_mut(step))
+        else {
+            return;
+        };
+        let length = i64::from(need.seconds) * NS_PER_SECOND;
+        latest.push_back(hit.at_ns);
+        while latest.len() > need.hits.max(1) as usize {
+            latest.pop_front();
+        }
+        let oldest = latest.front().copied().unwrap_or(hit.at_ns);
+        let is_within = need.hits <= 1 || hit.at_ns.saturating_sub(oldest) < length;
+        if latest.len() < need.hits.max(1) as usize || !is_within {
+            return;
+        }
+        if let Some(reached) = self.reached.get_mut(step) {
+            *reached = Some(hit.at_ns);
+        }
+        self.step(hit);
+    }
+
+    pub(super) fn remove(&mut self, hit: &Kept) {
+        self.hits = self.hits.saturating_sub(1);
+        match self.measure {
+            // An order remembers when it began, and forgets by that.
+            Measure::Count | Measure::Ordered(_) | Measure::Chain(_) => {}
+            Measure::Distinct | Measure::Share => {
+                if let Some(count) = self.values.get_mut(&hit.value) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.values.remove(&hit.value);
+                    }
+                }
+            }
+            Measure::Sum | Measure::Average => self.sum -= scaled(hit.value),
+            Measure::Percentile(_) => {
+                let number = scaled(hit.value);
+                let at = self.sorted.partition_point(|other| *other < number);
+                if self.sorted.get(at) == Some(&number) {
+                    self.sorted.remove(at);
+                }
+            }
+        }
+    }
+
+    /// How many hits, or different values, there are.
+    pub(super) fn count(&self) -> u32 {
+        match self.measure {
+            Measure::Distinct => u32::try_from(self.values.len()).unwrap_or(u32::MAX),
+            Measure::Count
+            | Measure::Sum
+            | Measure::Average
+            | Measure::Percentile(_)
+            | Measure::Share
+            | Measure::Ordered(_)
+            | Measure::Chain(_) => self.hits,
+        }
+    }
+
+    /// Whether the window that ends with this hit is as the bounds say.
+    pub(super) fn is_satisfied(&self, bounds: &Bounds, last: &Kept, length_ns: i64) -> bool {
+        let hits = f64::from(self.hits);
+        let from = last.at_ns.saturating_sub(length_ns);
+        if self.hits == 0 {
+            return false;
+        }
+        let measured = match self.measure {
+            Measure::Count | Measure::Distinct => f64::from(self.count()),
+            Measure::Sum => unscaled(self.sum),
+            Measure::Average => unscaled(self.sum) / hits,
+            Measure::Percentile(thousandths) => self.percentile(thousandths),
+            Measure::Share => {
+                let same = self.values.get(&last.value).copied().unwrap_or(0);
+                f64::from(same) * 100.0 / hits
+            }
+            Measure::Chain(chain) if !chain.ordered => {
+                let is_recent = |at: &Option<i64>| at.is_some_and(|at| at > from);
+                return self.reached.iter().all(is_recent);
+            }
+            Measure::Ordered(_) | Measure::Chain(_) => {
+                let began = self.runs.last().copied().flatten();
+                return began.is_some_and(|began| began > from);
+            }
+        };
+        bounds.hold(measured)
+    }
+
+    /// The percentile with linear interpolation between the two nearest numbers (Hyndman and Fan's
+    /// seventh definition).
+    fn percentile(&self, thousandths: u32) -> f64 {
+        let last = self.sorted.len().saturating_sub(1);
+        let last = u32::try_from(last).unwrap_or(u32::MAX);
+        let place = u64::from(last) * u64::from(thousandths);
+        let (below, part) = (place / 100_000, place % 100_000);
+        let at = |index: u64| {
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            unscaled(self.sorted.get(index).copied().unwrap_or_default())
+        };
+        let low = at(below);
+        let part = u32::try_from(part).unwrap_or(0);
+        if part == 0 {
+            return low;
+        }
+        low + (at(below + 1) - low) * f64::from(part) / 100_000.0
+    }
+}
+
+/// The number that a hit's value is the bits of, in millionths.
+#[expect(clippy::cast_possible_truncation, reason = "clamped to what fits")]
+fn scaled(bits: u64) -> i128 {
+    let number = f64::from_bits(bits).clamp(-NUMBER_MAX, NUMBER_MAX);
+    (number * SCALE).round() as i128
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "comparisons are in floating point throughout"
+)]
+fn unscaled(number: i128) -> f64 {
+    number as f64 / SCALE
+}
