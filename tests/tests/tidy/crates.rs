@@ -18,7 +18,6 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("admin", &["shared", "detection", "runtime"]),
     ("load", &["shared", "runtime"]),
     ("devstack", &[]),
-    ("sigma-check", &["shared", "detection"]),
     // Stands by itself: it says what the others do, and uses none of it.
     ("model", &[]),
     ("fuzz", ALL),
