@@ -1,5 +1,5 @@
 //! Brings the rows of one batch in one table to exactly once, whatever happened before: waits until
-//! no insert of it runs, counts by batch id, and inserts or deletes by what is found.
+//! no insert or deletion of it runs, counts by batch id, and inserts or deletes by what is found.
 //!
 //! Writes only under a lease that holds, and trusts a count rather than an answer.
 
@@ -47,6 +47,20 @@ impl Found {
         }
     }
 
+    /// The attempts whose rows must go: all but the last whole one. Deletions name attempts, so one
+    /// that arrives late, after its sender has lost the shard, never takes rows that were written
+    /// since: those are of a later attempt.
+    #[must_use]
+    pub fn surplus(counts: &[(u8, u64)], expected: u64) -> Vec<u8> {
+        let whole = counts.iter().filter(|(_, rows)| *rows == expected);
+        let kept = whole
+            .map(|(attempt, _)| *attempt)
+            .max()
+            .filter(|_| expected > 0);
+        let attempts = counts.iter().map(|(attempt, _)| *attempt);
+        attempts.filter(|attempt| Some(*attempt) != kept).collect()
+    }
+
     const fn label(self) -> &'static str {
         match self {
             Found::All => "all",
@@ -88,11 +102,12 @@ impl Target<'_> {
             };
             let found = Found::judge(&counts, expected);
             self.tell(found);
+            let surplus = Found::surplus(&counts, expected);
             match found {
                 Found::All => return Ok(()),
                 Found::None => {}
-                Found::Some => self.delete("some_rows", &counts).await?,
-                Found::More => self.delete("more_rows", &counts).await?,
+                Found::Some => self.delete("some_rows", &counts, &surplus).await?,
+                Found::More => self.delete("more_rows", &counts, &surplus).await?,
             }
             // Where rows were deleted, or the store claimed success and wrote nothing, it takes the
             // token for that of rows it has: they need another. Otherwise the token stays the same,
@@ -100,7 +115,10 @@ impl Target<'_> {
             if found != Found::None || claimed {
                 token = format!("{}:fresh-{}.{round}", self.token(), self.batch.attempt);
             }
-            let Some(rows) = &self.rows else { continue };
+            // What was kept is whole, and only counted again.
+            let Some(rows) = self.rows.as_ref().filter(|_| surplus.len() == counts.len()) else {
+                continue;
+            };
             let query_id = format!("{}:{}.{round}", self.token(), self.batch.attempt);
             let name = InsertName {
                 query_id,
@@ -129,10 +147,10 @@ impl Target<'_> {
     }
 
     async fn wait_until_nothing_runs(&self) -> Result<(), WorkerError> {
-        let token = self.token();
+        let (token, id) = (self.token(), self.batch.ledger_id(self.lease.fence.shard));
         loop {
             self.lease.check()?;
-            if self.store.running(&token).await? == 0 {
+            if self.store.running(self.table, &token, id).await? == 0 {
                 return Ok(());
             }
             tokio::time::sleep(RUNNING_POLL).await;
@@ -146,14 +164,20 @@ impl Target<'_> {
         Ok(counts.map(|mut counts| counts.remove(&id).unwrap_or_default()))
     }
 
-    async fn delete(&self, alarm: &'static str, counts: &Counts) -> Result<(), WorkerError> {
+    async fn delete(
+        &self,
+        alarm: &'static str,
+        counts: &Counts,
+        surplus: &[u8],
+    ) -> Result<(), WorkerError> {
         self.lease.check()?;
         self.lease.probe.at(Step::Deleting);
         let shard = self.lease.fence.shard;
         metrics::ALARMS.add(&[alarm], 1);
         tracing::warn!(%shard, seq = self.batch.seq, ?counts, alarm, "deleting rows to write them anew");
         let id = self.batch.ledger_id(shard);
-        let deletion = self.store.delete(self.table, self.batch.received_day, id);
+        let of = (self.batch.received_day, id);
+        let deletion = self.store.delete(self.table, of, surplus);
         self.lease.within(deletion).await??;
         self.lease.probe.at(Step::Deleted);
         Ok(())
@@ -181,5 +205,14 @@ mod tests {
         assert_eq!(Found::judge(&[(0, 4), (1, 6)], 10), Found::Some);
         assert_eq!(Found::judge(&[(0, 10), (1, 10)], 10), Found::More);
         assert_eq!(Found::judge(&[(0, 1)], 0), Found::More);
+    }
+
+    #[test]
+    fn one_whole_attempt_stays_and_all_else_goes() {
+        assert_eq!(Found::surplus(&[(0, 10), (1, 10)], 10), [0]);
+        assert_eq!(Found::surplus(&[(0, 4), (1, 10), (2, 9)], 10), [0, 2]);
+        assert_eq!(Found::surplus(&[(0, 4), (1, 6)], 10), [0, 1]);
+        assert_eq!(Found::surplus(&[(2, 20)], 10), [2]);
+        assert_eq!(Found::surplus(&[(0, 1)], 0), [0]);
     }
 }

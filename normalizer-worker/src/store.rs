@@ -124,18 +124,34 @@ impl Store {
         Ok(Some(counts))
     }
 
-    /// How many inserts of a batch run at this moment.
+    /// How many inserts and deletions of a batch run at this moment. A deletion goes on when whoever
+    /// sent it is gone, and after a restart of the server; until it is done, counts may change.
     ///
     /// # Errors
     /// When ClickHouse does not answer.
-    pub async fn running(&self, token: &str) -> Result<u64, WorkerError> {
+    pub async fn running(
+        &self,
+        table: Table,
+        token: &str,
+        batch: LedgerId,
+    ) -> Result<u64, WorkerError> {
         let Store::ClickHouse { clickhouse, .. } = self else {
             return Ok(0);
         };
-        let sql = "SELECT count() FROM system.processes \
-                    WHERE startsWith(query_id, {prefix:String}) FORMAT TabSeparated";
+        let sql = "SELECT (SELECT count() FROM system.processes \
+                            WHERE startsWith(query_id, {prefix:String})) \
+                        + (SELECT count() FROM system.mutations \
+                            WHERE database = 'millrace' AND table = {table:String} AND NOT is_done \
+                              AND match(command, {deletion:String})) \
+                   FORMAT TabSeparated";
         let prefix = format!("{token}:");
-        let text = ask(clickhouse, sql, &[("prefix", &prefix)], COUNT_TIMEOUT).await?;
+        let deletion = format!("BatchId = {}[^0-9]", batch.0);
+        let params = [
+            ("prefix", prefix.as_str()),
+            ("table", table.as_str()),
+            ("deletion", &deletion),
+        ];
+        let text = ask(clickhouse, sql, &params, COUNT_TIMEOUT).await?;
         let unexpected = || WorkerError::Store("unexpected answer to a count".to_owned());
         text.trim().parse().map_err(|_| unexpected())
     }
@@ -154,24 +170,30 @@ impl Store {
         text.trim().parse().map_err(unexpected)
     }
 
-    /// Deletes the rows of a batch, and returns when they are gone.
+    /// Deletes the rows of a batch, received on a day, that were written at these attempts, and
+    /// returns when they are gone.
     ///
     /// # Errors
     /// When ClickHouse does not answer or refuses.
     pub async fn delete(
         &self,
         table: Table,
-        day: Date,
-        batch: LedgerId,
+        (day, batch): (Date, LedgerId),
+        attempts: &[u8],
     ) -> Result<(), WorkerError> {
         let Store::ClickHouse { clickhouse, .. } = self else {
             return Ok(());
         };
         let sql = format!(
-            "ALTER TABLE millrace.{} DELETE IN PARTITION '{day}' WHERE BatchId = {} \
-             SETTINGS mutations_sync = 2",
+            "ALTER TABLE millrace.{} DELETE IN PARTITION '{day}' \
+             WHERE BatchId = {} AND Attempt IN ({}) SETTINGS mutations_sync = 2",
             table.as_str(),
-            batch.0
+            batch.0,
+            attempts
+                .iter()
+                .map(u8::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
         );
         ask(clickhouse, &sql, &[], DELETE_TIMEOUT).await.map(drop)
     }

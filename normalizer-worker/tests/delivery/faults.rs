@@ -209,6 +209,38 @@ fn poison_is_parked_and_its_neighbours_go_on() {
 }
 
 #[test]
+fn a_deletion_still_at_work_is_waited_for() {
+    let stage = Stage::new();
+    let logs = shard(Signal::Logs, 0);
+    stage.append_logs(logs, 0, 4);
+    let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", "written")]);
+    assert!(!doomed.ended());
+    let seq = stage.number("SELECT max(seq) FROM batch WHERE signal = 'logs' AND shard = 0");
+    let id = LedgerId::new(0, u64::try_from(seq).unwrap()).0;
+    // As a worker leaves it behind that dies while its deletion waits for its turn.
+    stage.ask("SYSTEM STOP MERGES millrace.logs");
+    stage.ask(&format!(
+        "ALTER TABLE millrace.logs DELETE WHERE BatchId = {id} AND Attempt IN (0) \
+         SETTINGS mutations_sync = 0"
+    ));
+    assert_eq!(stage.rows("logs"), (40, 40), "it has not begun");
+    let waiting = format!(
+        "SELECT count(*) FROM batch WHERE signal = 'logs' AND shard = 0 AND seq = {seq} \
+            AND attempt > 0 AND state = 'PREPARED'"
+    );
+    let heir = stage.worker(&[]);
+    stage.until("the recovery", &1, || stage.number(&waiting));
+    // Time for an heir that does not wait to count the rows as they are, and to commit.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(stage.number(&waiting), 1, "it waits");
+    stage.ask("SYSTEM START MERGES millrace.logs");
+    stage.until("the books", &[40, 40, 0, 0], || stage.books());
+    assert_eq!(stage.rows("logs"), (40, 40));
+    stage.until("an empty stream", &0, || stage.length(logs));
+    heir.stop();
+}
+
+#[test]
 fn a_commit_under_an_old_epoch_is_refused() {
     let stage = Stage::new();
     let logs = shard(Signal::Logs, 0);
