@@ -34,6 +34,9 @@ pub async fn keep_auditing(shard: &Shard, halt: &CancellationToken) -> Result<()
     let audit = async {
         let mut shown = Shown::default();
         let mut started = shard.plant.store_started.subscribe();
+        let client = shard.plant.desk.pool.get().await?;
+        ledger::audit_later(&client, shard.lease.fence).await?;
+        drop(client);
         recount(shard).await?;
         loop {
             tokio::select! {
@@ -117,6 +120,7 @@ async fn judge(shard: &Shard, due: Vec<Batch>) -> Result<Vec<i64>, WorkerError> 
     let over = |batch: &Batch| age::is_over(signal, age::day_number(batch.received_day));
     let (gone, due): (Vec<Batch>, Vec<Batch>) = due.into_iter().partition(over);
     let mut good: Vec<i64> = gone.iter().map(|batch| batch.seq).collect();
+    let due = at_rest(shard, table, due).await?;
     let ids: Vec<_> = due
         .iter()
         .map(|batch| batch.ledger_id(shard.id()))
@@ -140,6 +144,20 @@ async fn judge(shard: &Shard, due: Vec<Batch>) -> Result<Vec<i64>, WorkerError> 
         }
     }
     Ok(good)
+}
+
+/// Those of which nothing runs that could change their rows: an insert or a deletion that somebody
+/// has given up. There is none of a batch that was written at its first attempt.
+async fn at_rest(shard: &Shard, table: Table, due: Vec<Batch>) -> Result<Vec<Batch>, WorkerError> {
+    let mut quiet = Vec::with_capacity(due.len());
+    for batch in due {
+        let (token, id) = (batch.token(shard.id(), table), batch.ledger_id(shard.id()));
+        let store = &shard.plant.store;
+        if batch.attempt == 0 || store.running(table, &token, id).await? == 0 {
+            quiet.push(batch);
+        }
+    }
+    Ok(quiet)
 }
 
 /// Makes the rows of a committed batch right again. Its audit then is due later: the new rows may

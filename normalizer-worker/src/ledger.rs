@@ -396,6 +396,23 @@ pub async fn rewritten(client: &Client, fence: Fence, seq: i64) -> Result<(), Wo
     one(changed, fence)
 }
 
+/// Notes, for whoever begins to audit, that he does not know how young rows are that were written
+/// anew: the audit of their batches is due the whole time after now. Who wrote them may have died
+/// before he could note it.
+///
+/// # Errors
+/// When PostgreSQL is not available.
+pub async fn audit_later(client: &Client, fence: Fence) -> Result<(), WorkerError> {
+    let sql = "UPDATE batch SET rewritten_at = clock_timestamp() \
+                WHERE signal = $1 AND shard = $2 AND epoch = $3 \
+                  AND state = 'COMMITTED' AND attempt > 0";
+    let statement = client.prepare_cached(sql).await?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&fence.signal(), &fence.number(), &fence.epoch];
+    client.execute(&statement, &parameters).await?;
+    Ok(())
+}
+
 /// Gives a batch up whose rows are wrong and whose entries are gone: it cannot be put right, and
 /// must not block its neighbours.
 ///

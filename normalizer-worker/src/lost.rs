@@ -32,8 +32,9 @@ pub(crate) async fn amend(
     let lost = missing(batch, &left);
     report(shard, batch, &lost, left.len());
     if let Some(table) = Table::of(shard.id().signal) {
-        let id = batch.ledger_id(shard.id());
-        let deletion = shard.plant.store.delete(table, batch.received_day, id);
+        let of = (batch.received_day, batch.ledger_id(shard.id()));
+        let attempts: Vec<u8> = (0..=batch.attempt_byte()).collect();
+        let deletion = shard.plant.store.delete(table, of, &attempts);
         shard.lease.within(deletion).await??;
     }
     let gone = batch.entries - i32::try_from(left.len()).unwrap_or(i32::MAX);

@@ -68,8 +68,9 @@ pub(crate) async fn refused(
         metrics::ALARMS.add(&["refuses_all"], 1);
     }
     if let Asked::ClickHouse(table) = asked {
-        let (store, id) = (&shard.plant.store, batch.ledger_id(shard.id()));
-        let deletion = store.delete(table, batch.received_day, id);
+        let of = (batch.received_day, batch.ledger_id(shard.id()));
+        let attempts = [batch.attempt_byte()];
+        let deletion = shard.plant.store.delete(table, of, &attempts);
         shard.lease.within(deletion).await??;
     }
     shard.lease.probe.at(Step::Bisected);

@@ -241,6 +241,38 @@ fn a_deletion_still_at_work_is_waited_for() {
 }
 
 #[test]
+fn rows_written_anew_are_taken_to_be_young_by_whoever_comes_next() {
+    let stage = Stage::new();
+    let (once, anew) = (shard(Signal::Logs, 0), shard(Signal::Logs, 1));
+    stage.append_logs(once, 0, 2);
+    stage.append_logs(anew, 20, 2);
+    let delay = [("MILLRACE_AUDIT_DELAY_S", "86400")];
+    let worker = stage.worker(&delay);
+    stage.until("the books", &[40, 40, 0, 0], || stage.books());
+    worker.stop();
+    // As a worker leaves it behind that dies after it has repaired rows of a batch long committed.
+    stage.sql("UPDATE batch SET committed_at = now() - interval '2 days' WHERE signal = 'logs'");
+    stage.sql("UPDATE batch SET attempt = 1 WHERE signal = 'logs' AND shard = 1");
+    let heir = stage.worker(&delay);
+    let of = |shard: u8, what: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM batch WHERE signal = 'logs' AND shard = {shard} AND {what}"
+        );
+        stage.number(&sql)
+    };
+    stage.until("the audit of what was written once", &0, || {
+        of(0, "state <> 'AUDITED'")
+    });
+    stage.until("the heir's note", &0, || {
+        of(1, "state = 'COMMITTED' AND rewritten_at IS NULL")
+    });
+    assert!(of(1, "state = 'COMMITTED'") > 0, "it is not due");
+    heir.stop();
+    stage
+        .sql("UPDATE batch SET rewritten_at = now() - interval '2 days' WHERE state = 'COMMITTED'");
+}
+
+#[test]
 fn a_commit_under_an_old_epoch_is_refused() {
     let stage = Stage::new();
     let logs = shard(Signal::Logs, 0);
