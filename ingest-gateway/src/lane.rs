@@ -160,7 +160,7 @@ impl Lane {
     /// Bytes a second that workers took since they began to move, at most over the last turns.
     fn pace(&self) -> Option<f64> {
         let moving = self.taken.iter().skip_while(|bytes| **bytes == 0);
-        let (turns, bytes) = moving.fold((0, 0), |(turns, sum), bytes| (turns + 1, sum + bytes));
+        let (turns, bytes) = moving.fold((0u32, 0), |(turns, sum), bytes| (turns + 1, sum + bytes));
         let seconds = TURN.as_secs_f64() * f64::from(turns);
         (turns as usize >= PACE_TURNS_MIN).then(|| float(bytes) / seconds)
     }

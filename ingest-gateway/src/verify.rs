@@ -205,6 +205,7 @@ mod tests {
         Key {
             id: "k".to_owned(),
             org: OrgId::from_u128(1),
+            weight: 1,
             public: false,
             secrets: (0..secrets).map(|_| Secret::generate().unwrap()).collect(),
             buckets: Buckets {

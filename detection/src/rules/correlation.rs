@@ -208,7 +208,7 @@ impl CorrelationDef {
         if groups.clone().min() != groups.max() {
             return wrong("steps", "must all group by the same number of fields");
         }
-        let has_fields = |step: &StepDef| !step.fields.is_empty() == self.of.has_fields();
+        let has_fields = |step: &StepDef| step.fields.is_empty() != self.of.has_fields();
         if !self.steps.iter().all(has_fields) {
             return wrong(
                 "steps",
@@ -224,7 +224,8 @@ impl CorrelationDef {
         }
         let needs = u32::try_from(self.needs.len()).unwrap_or(u32::MAX);
         let is_of_one = |step: &StepDef| step.of.is_some_and(|of| of < needs);
-        if !self.needs.is_empty() && !(is_temporal && self.steps.iter().all(is_of_one)) {
+        let is_chain = is_temporal && self.steps.iter().all(is_of_one);
+        if !self.needs.is_empty() && !is_chain {
             return wrong("needs", "stands where steps are not of a chain");
         }
         if !self.needs.is_empty() && !self.bounds.is_empty() {
