@@ -240,7 +240,7 @@ fn parameters(route: &Route, caller: &Caller) -> Vec<Case> {
         ));
     }
     let takes_query = route.method == "GET" && !route.query.is_empty();
-    for unknown in UNKNOWN.iter().copied() {
+    for unknown in UNKNOWN {
         let odd = request(route, caller, format!("{path}?{unknown}=1"), b"");
         let statuses = if takes_query { &[400][..] } else { ANSWERED };
         cases.push(case(
@@ -249,7 +249,7 @@ fn parameters(route: &Route, caller: &Caller) -> Vec<Case> {
             statuses,
         ));
     }
-    for (start, end) in RANGES.iter().copied() {
+    for (start, end) in RANGES {
         if route.query.iter().any(|name| name == "start") {
             let odd = request(
                 route,
@@ -338,7 +338,7 @@ fn bodies(route: &Route, caller: &Caller) -> Vec<Case> {
     }
     let deep = ["[".repeat(100_000), "{\"a\":".repeat(100_000)];
     let mut bodies: Vec<(String, Vec<u8>)> = Vec::new();
-    for text in TEXTUAL.iter().copied() {
+    for text in TEXTUAL {
         bodies.push((format!("{text:?}"), text.as_bytes().to_vec()));
     }
     for text in some(&TEXTS, route.path.len(), 12) {

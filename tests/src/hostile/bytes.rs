@@ -196,7 +196,7 @@ fn spaces(sender: &Sender) -> Vec<Case> {
     ]
     .concat();
     let mut cases = Vec::new();
-    for line in ODD_LINES.iter().copied() {
+    for line in ODD_LINES {
         let wire = [line.as_bytes(), &rest].concat();
         let name = format!("the first line is {line:?}");
         // A quoted target could be taken for a path that is not there.

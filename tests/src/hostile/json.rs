@@ -483,7 +483,7 @@ const HALVES: &[&str] = &[
 /// Escapes that name half a surrogate pair: no text, in no place.
 fn surrogates(sender: &Sender) -> Vec<Case> {
     let mut cases = Vec::new();
-    for half in HALVES.iter().copied() {
+    for half in HALVES {
         for (place, event) in [
             (
                 "the message",
@@ -658,7 +658,7 @@ fn misnamed_formats(sender: &Sender) -> Vec<Case> {
 /// JSON that looks odd and is good: it must be taken (the suites' `y_` cases).
 fn odd_but_json(sender: &Sender) -> Vec<Case> {
     let mut cases = Vec::new();
-    for text in ODD_BUT_JSON.iter().copied() {
+    for text in ODD_BUT_JSON {
         let name = format!("{text:?}, which is JSON");
         let body = around(text.as_bytes(), "{\"logs\":[", "]}");
         cases.push(Case::new(

@@ -85,7 +85,7 @@ impl Request {
         Request::unsigned(sender, Signal::Logs, body)
             .with("x-org-key", &key.id)
             .with("webhook-id", id)
-            .with("webhook-timestamp", &at.to_string())
+            .with("webhook-timestamp", at.to_string())
             .with("webhook-signature", &signature)
     }
 

@@ -501,7 +501,7 @@ fn batches(sender: &Sender) -> Vec<Case> {
             .without("content-type")
     };
     let mut cases = Vec::new();
-    for id in BATCH_IDS.iter().copied() {
+    for id in BATCH_IDS {
         let request = ask(&format!("/v1/batches/{id}"));
         let due = Due::refused(&[400, 404], &["not_found", "bad_header"]);
         cases.push(Case::new(
@@ -519,7 +519,7 @@ fn batches(sender: &Sender) -> Vec<Case> {
         &long,
         (404, &["not_found"]),
     );
-    for query in BATCH_QUERIES.iter().copied() {
+    for query in BATCH_QUERIES {
         let request = ask(&format!("/v1/batches/x?{query}"));
         let name = format!("a batch with {query}");
         refuse(&mut cases, AREA, name, &request, (400, &["bad_parameter"]));

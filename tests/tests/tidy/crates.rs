@@ -4,7 +4,7 @@ use crate::tree::{none, rust, workspace};
 
 /// Each crate with those of ours that it may use. Services never use one another, and what crosses
 /// a process boundary lives in `shared` alone.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("shared", &[]),
     ("scrubber", &["shared"]),
     ("detection", &["shared"]),
