@@ -54,6 +54,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         usage::sources,
         ledger::batches,
         ledger::balance,
+        ledger::lost,
         dead_letters::list,
         dead_letters::show,
         dead_letters::replay,
