@@ -22,8 +22,9 @@ const SHARE_OF_FREE: u64 = 4;
 /// What an organisation may hold whatever is free, so that a budget that is nearly full stops its
 /// largest holders and nobody else.
 const SHARE_MIN: u64 = 1024 * 1024;
-/// Weights of organisations that hold something and were not seen for a while.
-const WEIGHTS_MAX: usize = 10_000;
+/// Organisations whose bytes are counted by name between two turns; those beyond come in with the
+/// next turn.
+const HOLDERS_MAX: usize = 10_000;
 /// The longest wait that an answer asks for: agents look again within it.
 const RETRY_AFTER_S_MAX: u64 = 30;
 /// Organisations whose refusals are counted between two reports.
@@ -46,8 +47,28 @@ pub(crate) struct Admission {
     patience: Option<Duration>,
     /// Organisations that hold more than their share of the memory.
     over: RwLock<HashSet<OrgId>>,
-    weights: Mutex<HashMap<OrgId, u32>>,
+    holders: Mutex<Holders>,
     talkers: Mutex<HashMap<OrgId, u64>>,
+}
+
+/// Who holds how much of the streams' memory: exact, so that nobody fills it between two turns.
+struct Holders {
+    all: HashMap<OrgId, Holder>,
+    /// Bytes that were free at the last turn, less what was appended since.
+    free: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Holder {
+    weight: u32,
+    held: u64,
+}
+
+impl Holder {
+    fn is_over(self, free: u64) -> bool {
+        let share = free.saturating_mul(SHARE_OF_FREE * u64::from(self.weight));
+        self.held > SHARE_MIN && self.held > share
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,7 +84,10 @@ impl Admission {
             lanes: Signal::ALL.into_iter().map(lane).collect(),
             patience: Some(patience).filter(|patience| !patience.is_zero()),
             over: RwLock::default(),
-            weights: Mutex::default(),
+            holders: Mutex::new(Holders {
+                all: HashMap::new(),
+                free: u64::MAX,
+            }),
             talkers: Mutex::default(),
         }
     }
@@ -79,13 +103,11 @@ impl Admission {
     /// 503 with the time after which to try again.
     pub(crate) fn ask(&self, signal: Signal, tenant: Tenant, bytes: usize) -> Result<(), Problem> {
         let Tenant { org, weight } = tenant;
-        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
-        if over.contains(&org) {
+        if self.is_over(org) {
             SHED.add(&["share"], 1);
             let detail = "the organisation holds its share of the streams' memory";
             return Err(Problem::new(Refusal::Overloaded, detail));
         }
-        drop(over);
         let Some(mut lane) = self.lane(signal) else {
             return Ok(());
         };
@@ -104,10 +126,26 @@ impl Admission {
         if let Some(mut lane) = self.lane(shard.signal) {
             lane.appended(shard.shard, id, org, size);
         }
-        let mut weights = lock(&self.weights);
-        if weights.len() < WEIGHTS_MAX || weights.contains_key(&org) {
-            weights.insert(org, weight);
+        let mut holders = lock(&self.holders);
+        holders.free = holders.free.saturating_sub(size.held);
+        let free = holders.free;
+        if holders.all.len() >= HOLDERS_MAX && !holders.all.contains_key(&org) {
+            return;
         }
+        let holder = holders.all.entry(org).or_insert(Holder { weight, held: 0 });
+        holder.weight = weight;
+        holder.held += size.held;
+        let over = holder.is_over(free);
+        drop(holders);
+        if over && !self.is_over(org) {
+            let mut over = self.over.write().unwrap_or_else(PoisonError::into_inner);
+            over.insert(org);
+        }
+    }
+
+    fn is_over(&self, org: OrgId) -> bool {
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        over.contains(&org)
     }
 
     /// Counts a refusal of an organisation that is known.
@@ -139,27 +177,24 @@ impl Admission {
     /// Takes a turn of every lane, and finds who holds more than a share of the memory of which so
     /// many bytes are free.
     pub(crate) fn turn(&self, cursors: &[(ShardId, StreamId)], now_ms: u64, free: u64) {
-        let mut held: HashMap<OrgId, u64> = HashMap::new();
+        let mut holders = lock(&self.holders);
+        let before = std::mem::take(&mut holders.all);
+        holders.free = free;
         for (signal, lane) in &self.lanes {
             let ours = |(shard, _): &&(ShardId, StreamId)| shard.signal == *signal;
             let ours: Vec<_> = cursors.iter().filter(ours).copied().collect();
             let mut lane = lock(lane);
             lane.turn(&ours, now_ms, self.patience);
             for (org, bytes) in lane.held() {
-                *held.entry(*org).or_default() += bytes;
+                let weight = before.get(org).map_or(1, |holder| holder.weight);
+                let new = Holder { weight, held: 0 };
+                holders.all.entry(*org).or_insert(new).held += bytes;
             }
             show(*signal, &lane);
         }
-        let mut weights = lock(&self.weights);
-        weights.retain(|org, _| held.contains_key(org));
-        let share = |org: &OrgId| {
-            let weight = weights.get(org).copied().unwrap_or(1);
-            let share = free.saturating_mul(SHARE_OF_FREE * u64::from(weight));
-            share.max(SHARE_MIN)
-        };
-        let over = held.iter().filter(|(org, bytes)| **bytes > share(org));
+        let over = holders.all.iter().filter(|(_, one)| one.is_over(free));
         let over = over.map(|(org, _)| *org).collect();
-        drop(weights);
+        drop(holders);
         *self.over.write().unwrap_or_else(PoisonError::into_inner) = over;
     }
 }
@@ -212,6 +247,24 @@ mod tests {
         append(&admission, modest, ms, GIB / 10);
         admission.turn(&[], ms, GIB - held - GIB / 10);
         assert!(admission.ask(Signal::Logs, modest, 1).is_ok());
+    }
+
+    #[test]
+    fn nobody_fills_the_memory_between_two_turns() {
+        let admission = Admission::new(Duration::from_secs(10));
+        let (greedy, modest) = (tenant(1), tenant(2));
+        admission.turn(&[], 0, GIB);
+        let (mut held, step) = (0, 1024 * 1024);
+        while admission.ask(Signal::Logs, greedy, 1).is_ok() {
+            append(&admission, greedy, 0, step);
+            held += step;
+            assert!(held < GIB, "never stopped");
+        }
+        assert!((GIB * 79 / 100..GIB * 82 / 100).contains(&held), "{held}");
+        assert!(admission.ask(Signal::Logs, modest, 1).is_ok());
+        // What a turn frees, it may hold again.
+        admission.turn(&[], 0, 10 * GIB);
+        assert!(admission.ask(Signal::Logs, greedy, 1).is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::Problem;
 use crate::gateway::{Gateway, Shared};
 use crate::head::Head;
 use crate::metrics::{ACCEPTED_BYTES, EVENTS_ACCEPTED, EVENTS_REJECTED, WIRE_BYTES};
+use crate::pressure::excuse;
 use crate::quota::Allowance;
 use crate::receive::receive;
 use crate::trail::Trail;
@@ -31,7 +32,8 @@ pub(crate) async fn ingest(
     let key = shared.keys.find(head.credentials.key_id).await?;
     trail.may_answer(&head, key.as_deref());
 
-    let received = receive(head, payload, shared.caps, &shared.pressure).await?;
+    let received = receive(head, payload, shared.caps, &shared.pressure).await;
+    let received = received.map_err(|problem| excuse(problem, gateway.pulse.late()))?;
     let _in_work = shared.pressure.begin()?;
     let now = clock::now_ns();
     let mut verified = shared.verifier.verify(received, key, now)?;

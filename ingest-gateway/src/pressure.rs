@@ -93,9 +93,7 @@ impl Pressure {
         if late <= LATE_MAX || before < OPEN_MIN {
             return Ok(open);
         }
-        SHED.add(&["late"], 1);
-        let detail = "more comes than this gateway can look at";
-        Err(Problem::new(Refusal::Overloaded, detail).retry_after(RETRY_AFTER_IN_FLIGHT_S))
+        Err(too_late())
     }
 
     /// Begins to work on a request that is here whole, unless as many are worked on as may be. One
@@ -149,6 +147,21 @@ impl Pressure {
     pub(crate) fn show(&self) {
         IN_FLIGHT.set(&[], self.in_flight.load(Ordering::Relaxed) as f64);
         IN_FLIGHT_REQUESTS.set(&[], self.requests.load(Ordering::Relaxed) as f64);
+    }
+}
+
+fn too_late() -> Problem {
+    SHED.add(&["late"], 1);
+    let detail = "more comes than this gateway can look at";
+    Problem::new(Refusal::Overloaded, detail).retry_after(RETRY_AFTER_IN_FLIGHT_S)
+}
+
+/// A body that did not arrive in time on a thread that is that much late: it may have been here and
+/// not been looked at, so the sender is not to blame.
+pub(crate) fn excuse(problem: Problem, late: Duration) -> Problem {
+    match problem.refusal == Refusal::TooSlow && late > LATE_MAX {
+        true => too_late(),
+        false => problem,
     }
 }
 
@@ -222,6 +235,16 @@ mod tests {
             in_flight_requests,
             redis_memory: 1_000,
         })
+    }
+
+    #[test]
+    fn a_slow_body_is_the_senders_fault_unless_the_thread_is_late() {
+        let slow = || Problem::new(Refusal::TooSlow, "slow");
+        let refusal = |problem, late| excuse(problem, late).refusal;
+        assert_eq!(refusal(slow(), LATE_MAX), Refusal::TooSlow);
+        assert_eq!(refusal(slow(), LATE_MAX * 2), Refusal::Overloaded);
+        let large = Problem::new(Refusal::TooLarge, "large");
+        assert_eq!(refusal(large, LATE_MAX * 2), Refusal::TooLarge);
     }
 
     #[test]

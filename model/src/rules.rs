@@ -219,6 +219,8 @@ pub enum Broken {
     DeletionSkipped,
     /// A deletion removes all rows of a batch instead of those that were counted.
     DeletionOfWholeBatch,
+    /// Rows that are stored to ask whether the store takes them carry the attempt of the batch.
+    AskedCountAsRows,
     /// An entry that the store refuses is not parked.
     PoisonNotParked,
     /// Entries are trimmed as soon as they belong to a batch.

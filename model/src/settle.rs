@@ -24,17 +24,23 @@ pub(crate) const fn begin(remake: Remake, attempt: Attempt) -> Settle {
     }
 }
 
+/// The attempt of rows that are stored only to ask whether the store takes them.
+const ASKED: Attempt = Attempt::MAX;
+/// What nothing can be wrong with: asked about where every entry is refused.
+const TOUCHSTONE: Request = Request::MAX;
+
 /// Whether counted rows are all there, once: of one attempt, and as many as there should be.
 pub(crate) fn is_right(counts: &[(Attempt, usize)], expected: usize) -> bool {
     let total: usize = counts.iter().map(|(_, rows)| rows).sum();
-    total == expected && counts.len() <= 1
+    let asked = counts.iter().any(|(attempt, _)| *attempt == ASKED);
+    total == expected && counts.len() <= 1 && !asked
 }
 
 /// The attempts whose rows are too many: all but the last whole one.
 fn surplus(counts: &[(Attempt, usize)], expected: usize) -> Vec<Attempt> {
     let whole = counts
         .iter()
-        .filter(|(_, rows)| *rows == expected && expected > 0);
+        .filter(|(attempt, rows)| *rows == expected && expected > 0 && *attempt != ASKED);
     let kept = whole.map(|(attempt, _)| *attempt).max();
     let attempts = counts.iter().map(|(attempt, _)| *attempt);
     attempts.filter(|attempt| Some(*attempt) != kept).collect()
@@ -74,7 +80,7 @@ pub(crate) fn steps(steps: &mut Steps<'_>, who: Who, settle: &Settle) {
             let attempts = if whole {
                 Vec::new()
             } else {
-                vec![settle.attempt]
+                vec![asked(rules, settle)]
             };
             store::delete(world, (who, settle.seq()), attempts);
             set(world, who, settle.clone().at(Step::Cleaning(bad.clone())))
@@ -161,7 +167,17 @@ pub(crate) fn done(world: &mut World, rules: &Rules, (who, settle): (Who, &Settl
     worker::send(world, who, what)
 }
 
+/// At which attempt rows are stored to ask about them.
+fn asked(rules: &Rules, settle: &Settle) -> Attempt {
+    if rules.without(Broken::AskedCountAsRows) {
+        settle.attempt
+    } else {
+        ASKED
+    }
+}
+
 /// Posts the rows of each entry by themselves. (The code halves; of two entries that is the same.)
+/// A single one is known to be refused: whether the store takes anything is asked instead.
 fn find(
     world: &mut World,
     rules: &Rules,
@@ -172,22 +188,18 @@ fn find(
         return worker::again(world, who);
     }
     let requests = wanted(world, settle);
-    if let [only] = requests.as_slice() {
-        return set(world, who, settle.clone().at(Step::Clean(vec![*only])));
-    }
     let Some(request) = requests.get(usize::from(at)) else {
         return set(world, who, settle.clone().at(Step::Clean(bad.to_vec())));
     };
-    let kind = Kind::Part(settle.attempt, *request);
-    store::insert(
-        world,
-        (who, settle.seq()),
-        (settle.attempt, kind),
-        vec![*request],
-    );
+    let (request, bad) = match requests.as_slice() {
+        [only] => (TOUCHSTONE, vec![*only]),
+        _ => (*request, bad.to_vec()),
+    };
+    let how = (asked(rules, settle), Kind::Part(settle.attempt, request));
+    store::insert(world, (who, settle.seq()), how, vec![request]);
     let mut settle = settle.clone();
-    settle.asked = Some(*request);
-    set(world, who, settle.at(Step::Finding(at, bad.to_vec())))
+    settle.asked = Some(request);
+    set(world, who, settle.at(Step::Finding(at, bad)))
 }
 
 fn parked(settle: &Settle, bad: &[Request]) -> Remake {

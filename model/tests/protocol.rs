@@ -82,7 +82,7 @@ fn holds_when_several_things_go_wrong() {
 }
 
 /// Each rule left out, where that shows, and by what.
-const NEEDED: [(Broken, Scenario, &str); 31] = [
+const NEEDED: [(Broken, Scenario, &str); 32] = [
     (KeyCheckedOutsideAppend, ACCEPTING, ONCE),
     (AppendNotRemembered, ACCEPTING, ONCE),
     (AnsweredBeforeFsync, ACCEPTING, KEPT),
@@ -107,6 +107,7 @@ const NEEDED: [(Broken, Scenario, &str); 31] = [
     (FreshTokenNever, STORE_KILLS, SETTLES),
     (DeletionSkipped, STORE, WRITTEN),
     (DeletionOfWholeBatch, STORE, WRITTEN),
+    (AskedCountAsRows, POISON, WRITTEN),
     (PoisonNotParked, POISON, SETTLES),
     (TrimBeforeAudit, WORKERS, AUDITED_FIRST),
     (AuditTrustsToken, POWER, EXACT),

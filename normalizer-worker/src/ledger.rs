@@ -45,6 +45,10 @@ pub struct Position {
 /// Rows per target table, as the ledger keeps them.
 pub type Targets = BTreeMap<String, i64>;
 
+/// The attempt of rows that are stored only to ask whether the store takes them. They are deleted
+/// again; until then nobody takes them for the rows of their batch, whatever their number.
+pub const ASKED: u8 = u8::MAX;
+
 /// The name under which metric samples stand among the targets.
 pub const SAMPLES_TARGET: &str = "metric_samples";
 
@@ -92,10 +96,11 @@ impl Batch {
         self.targets.get(table.as_str()).copied().unwrap_or(0)
     }
 
-    /// The attempt as rows carry it: the column is a byte, later ones share the last value.
+    /// The attempt as rows carry it: the column is a byte, later ones share the last value before
+    /// [`ASKED`].
     #[must_use]
     pub fn attempt_byte(&self) -> u8 {
-        u8::try_from(self.attempt).unwrap_or(u8::MAX)
+        u8::try_from(self.attempt).unwrap_or(ASKED).min(ASKED - 1)
     }
 
     /// The name under which the store is asked to take the rows of one table once.

@@ -6,7 +6,7 @@
 
 use crate::entry_ids;
 use crate::error::WorkerError;
-use crate::ledger::{self, Batch};
+use crate::ledger::{self, ASKED, Batch};
 use crate::metrics;
 use crate::probe::Step;
 use crate::shard::Shard;
@@ -33,7 +33,7 @@ pub(crate) async fn amend(
     report(shard, batch, &lost, left.len());
     if let Some(table) = Table::of(shard.id().signal) {
         let of = (batch.received_day, batch.ledger_id(shard.id()));
-        let attempts: Vec<u8> = (0..=batch.attempt_byte()).collect();
+        let attempts: Vec<u8> = (0..=batch.attempt_byte()).chain([ASKED]).collect();
         let deletion = shard.plant.store.delete(table, of, &attempts);
         shard.lease.within(deletion).await??;
     }

@@ -6,7 +6,7 @@
 use crate::backoff::Backoff;
 use crate::error::WorkerError;
 use crate::lease::Lease;
-use crate::ledger::Batch;
+use crate::ledger::{ASKED, Batch};
 use crate::metrics;
 use crate::probe::Step;
 use crate::store::{Counts, InsertName, Rows, Store};
@@ -34,13 +34,15 @@ pub enum Found {
 
 impl Found {
     /// Judges the rows by attempt against the number there should be. Rows of one insert stand or
-    /// fall together, so a right number made up of two attempts is no right number.
+    /// fall together, so a right number made up of two attempts is no right number; nor is one of
+    /// rows that were stored only to [ask](ASKED).
     #[must_use]
     pub fn judge(counts: &[(u8, u64)], expected: u64) -> Found {
         let total: u64 = counts.iter().map(|(_, rows)| rows).sum();
         let attempts = counts.iter().filter(|(_, rows)| *rows > 0).count();
+        let asked = counts.iter().any(|(attempt, _)| *attempt == ASKED);
         match total {
-            total if total == expected && attempts <= 1 => Found::All,
+            total if total == expected && attempts <= 1 && !asked => Found::All,
             0 => Found::None,
             total if total > expected => Found::More,
             _ => Found::Some,
@@ -52,7 +54,9 @@ impl Found {
     /// since: those are of a later attempt.
     #[must_use]
     pub fn surplus(counts: &[(u8, u64)], expected: u64) -> Vec<u8> {
-        let whole = counts.iter().filter(|(_, rows)| *rows == expected);
+        let whole = counts
+            .iter()
+            .filter(|(attempt, rows)| *rows == expected && *attempt != ASKED);
         let kept = whole
             .map(|(attempt, _)| *attempt)
             .max()
@@ -205,6 +209,7 @@ mod tests {
         assert_eq!(Found::judge(&[(0, 4), (1, 6)], 10), Found::Some);
         assert_eq!(Found::judge(&[(0, 10), (1, 10)], 10), Found::More);
         assert_eq!(Found::judge(&[(0, 1)], 0), Found::More);
+        assert_eq!(Found::judge(&[(ASKED, 1)], 1), Found::Some);
     }
 
     #[test]
@@ -214,5 +219,7 @@ mod tests {
         assert_eq!(Found::surplus(&[(0, 4), (1, 6)], 10), [0, 1]);
         assert_eq!(Found::surplus(&[(2, 20)], 10), [2]);
         assert_eq!(Found::surplus(&[(0, 1)], 0), [0]);
+        assert_eq!(Found::surplus(&[(ASKED, 1)], 1), [ASKED]);
+        assert_eq!(Found::surplus(&[(3, 10), (ASKED, 10)], 10), [ASKED]);
     }
 }

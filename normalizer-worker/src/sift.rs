@@ -2,13 +2,14 @@
 //! events within them, by asking about halves. Only the smallest part at fault is parked.
 //!
 //! Nothing stays stored of what is asked: PostgreSQL is asked in transactions that are rolled back,
-//! and what ClickHouse takes is deleted before the rest of the batch is written.
+//! and what ClickHouse takes is deleted before the rest of the batch is written. Its rows carry an
+//! attempt of their own, so that whoever counts them after a crash never takes them for the batch.
 
 use crate::age;
 use crate::commit::Work;
 use crate::draft::{self, Draft, Order};
 use crate::error::WorkerError;
-use crate::ledger::Batch;
+use crate::ledger::{ASKED, Batch};
 use crate::metrics;
 use crate::poison::{Bisect, Parked};
 use crate::probe::Step;
@@ -51,7 +52,7 @@ pub(crate) async fn refused(
     let order = Order {
         shard: shard.id(),
         ledger: batch.ledger_id(shard.id()),
-        attempt: batch.attempt_byte(),
+        attempt: ASKED,
         snapshot: shard.plant.controls.at(batch.revision).await?,
     };
     let mut sift = Sift {
@@ -69,8 +70,7 @@ pub(crate) async fn refused(
     }
     if let Asked::ClickHouse(table) = asked {
         let of = (batch.received_day, batch.ledger_id(shard.id()));
-        let attempts = [batch.attempt_byte()];
-        let deletion = shard.plant.store.delete(table, of, &attempts);
+        let deletion = shard.plant.store.delete(table, of, &[ASKED]);
         shard.lease.within(deletion).await??;
     }
     shard.lease.probe.at(Step::Bisected);

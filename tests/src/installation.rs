@@ -87,6 +87,19 @@ impl Running {
         );
     }
 
+    /// Waits until the service runs, though it may not be ready.
+    ///
+    /// # Panics
+    /// When it ends, or does not answer in time.
+    pub fn must_be_up(&mut self) {
+        let url = format!("{}/healthz", self.admin_url);
+        within(PATIENCE, &format!("{:?} is up", self.part), || {
+            self.process.must_run();
+            let answer = Http::new().get(&url, &[]);
+            answer.map(drop).map_err(|error| error.to_string())
+        });
+    }
+
     /// What `/metrics` says.
     ///
     /// # Panics

@@ -213,6 +213,36 @@ fn a_worker_killed_while_it_asks_postgresql_parks_the_poison_once() {
     drop(refusal);
 }
 
+/// What ClickHouse was asked is stored until it is deleted. It may be as many rows as the batch has:
+/// the row of the touchstone alone, or with the good half of an entry.
+#[test]
+fn a_worker_killed_while_it_asks_clickhouse_parks_the_poison_once() {
+    let stage = Stage::new();
+    let shard = shard(Signal::Logs, 0);
+    let refusal = Refusal::of(&stage, "millrace.logs", "Body != 'POISON'");
+    // The batch is posted, and again when it is resolved; then come the questions.
+    let questions = [
+        (&["POISON"][..], "posted:3"),
+        (&["a", "POISON"], "posted:5"),
+        (&["a", "POISON"], "bisected"),
+    ];
+    let (mut all, mut good, mut bad) = (0, 0, 0);
+    for (messages, step) in questions {
+        let count = i64::try_from(messages.len()).unwrap();
+        stage.append(shard, &logs(messages), u32::try_from(count).unwrap());
+        (all, good, bad) = (all + count, good + count - 1, bad + 1);
+        let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", step)]);
+        assert!(!doomed.ended(), "the worker outlived {step}");
+        let heir = stage.worker(&[]);
+        stage.until(step, &[all, good, 0, bad], || stage.books());
+        let stored = u64::try_from(good).unwrap();
+        assert_eq!(stage.rows("logs"), (stored, stored), "{step}");
+        assert_eq!(letters(&stage).len(), usize::try_from(bad).unwrap());
+        heir.stop();
+    }
+    drop(refusal);
+}
+
 /// What a broken gateway could write and PostgreSQL has no place for: an index row is bounded.
 #[test]
 fn a_key_id_of_kilobytes_is_parked_and_blocks_nobody() {

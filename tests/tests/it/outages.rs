@@ -4,19 +4,8 @@
 use millrace_devstack::Engine;
 use millrace_shared::Signal;
 use millrace_tests::engines::Engines;
-use millrace_tests::installation::{Part, Running, free_address};
+use millrace_tests::installation::{Part, free_address};
 use millrace_tests::{Answer, Http, Installation, Org, shared, until};
-
-/// A service that runs though it is not ready.
-pub(crate) fn must_be_up(running: &mut Running) {
-    until("the service is up", || {
-        running.process.must_run();
-        Http::new()
-            .get(&format!("{}/healthz", running.admin_url), &[])
-            .map(|_| ())
-            .map_err(|error| error.to_string())
-    });
-}
 
 fn is_a_clear_refusal(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -42,7 +31,7 @@ fn a_query_without_clickhouse_is_a_503_with_a_reason() {
     let mut query = shared()
         .installation
         .launch(Part::Query, &[("MILLRACE_CLICKHOUSE_URL", nowhere)]);
-    must_be_up(&mut query);
+    query.must_be_up();
     let token = format!("Bearer {}", org.token("analyst"));
     let ask = |path: &str| {
         Http::new()
@@ -76,7 +65,7 @@ fn a_query_without_postgresql_is_a_503_with_a_reason() {
     let mut query = shared()
         .installation
         .launch(Part::Query, &[("MILLRACE_POSTGRES_URL", nowhere)]);
-    must_be_up(&mut query);
+    query.must_be_up();
     let token = format!("Bearer {}", org.token("analyst"));
     let answer = Http::new()
         .get(

@@ -30,6 +30,7 @@ fn seed() -> u64 {
 
 #[test]
 fn a_short_campaign_loses_nothing_and_doubles_nothing() {
+    let _alone = crate::alone();
     let mut settings = Settings::new(seed());
     settings.kinds = vec![Kind::Kills, Kind::Damage, Kind::Rolling];
     settings.kinds.extend([Kind::Points; SWEEP]);
@@ -110,6 +111,7 @@ fn calm_load(site: &Site, journal: &Journal) {
 
 #[test]
 fn the_laboratory_sees_what_is_wrong() {
+    let _alone = crate::alone();
     let site = Site::start("chaos-wrong", false);
     site.rules_are_loaded();
     let path = process::logs().join("wrong-journal.txt");

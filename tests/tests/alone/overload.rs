@@ -2,7 +2,6 @@
 //! stays within its limits and all is well again afterwards. `make overload` measures the same for
 //! longer; here nothing is judged that depends on how fast the machine is.
 
-use crate::outages::must_be_up;
 use millrace_devstack::Engine;
 use millrace_shared::Signal;
 use millrace_shared::secret::random;
@@ -27,6 +26,7 @@ fn all_is_right(report: &Report) {
 
 #[test]
 fn what_is_too_much_is_refused_properly_and_nothing_accepted_is_lost() {
+    let _alone = crate::alone();
     let settings = [
         ("MILLRACE_BACKLOG_S", "2".to_owned()),
         ("MILLRACE_IN_FLIGHT_REQUESTS_MAX", "32".to_owned()),
@@ -79,8 +79,8 @@ fn is_a_refusal_with_a_time(answer: &Answer) {
 }
 
 #[test]
-#[ignore = "fails: the budget of the streams refuses before the share does; to be mended with the shares"]
 fn one_organisation_cannot_fill_the_streams_while_nothing_is_taken_from_them() {
+    let _alone = crate::alone();
     let mut installation = Installation::on(Engines::own("shares"), "shares");
     installation.set("MILLRACE_STREAM_BYTES_MAX", &BUDGET.to_string());
     let gateway = installation.start(Part::Gateway);
@@ -122,11 +122,12 @@ fn one_organisation_cannot_fill_the_streams_while_nothing_is_taken_from_them() {
 
 #[test]
 fn a_refusal_is_read_by_a_sender_that_is_still_sending() {
+    let _alone = crate::alone();
     let mut installation = Installation::on(Engines::own("early"), "early");
     installation.set("MILLRACE_STREAM_BYTES_MAX", "1");
     // It takes nothing, so it is never ready.
     let mut gateway = installation.launch(Part::Gateway, &[]);
-    must_be_up(&mut gateway);
+    gateway.must_be_up();
     let org = Org::of(&installation, "early", (&gateway.url, ""));
     let body = large();
     // Over one kept connection: none is closed upon the sender.
