@@ -61,6 +61,7 @@ struct More {
     retry_after_s: Option<u64>,
     allowance: Option<Allowance>,
     allow: Option<&'static str>,
+    broken_off: bool,
     server_time: Option<i64>,
 }
 
@@ -117,6 +118,18 @@ impl Problem {
         self
     }
 
+    /// Nothing more can be read of the connection.
+    pub fn broken_off(mut self) -> Self {
+        self.more().broken_off = true;
+        self
+    }
+
+    /// Whether the rest of the request is not waited for: it does not come, or comes too slowly.
+    pub fn is_last_word(&self) -> bool {
+        let broken = self.more.as_ref().is_some_and(|more| more.broken_off);
+        broken || self.refusal == Refusal::TooSlow
+    }
+
     /// With the server's time, Unix seconds.
     pub fn at(mut self, server_time: i64) -> Self {
         self.more().server_time = Some(server_time);
@@ -138,8 +151,8 @@ impl Problem {
         let status = StatusCode::from_u16(self.refusal.status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::build(status);
-        if self.refusal == Refusal::TooSlow {
-            // More of the request is still to come, and nobody waits for it.
+        if self.is_last_word() {
+            // More of the request may come, and nobody waits for it.
             response.force_close();
         }
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));

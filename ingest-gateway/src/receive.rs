@@ -115,8 +115,6 @@ fn too_large(caps: Caps) -> Problem {
 
 fn broken(error: &PayloadError) -> Problem {
     tracing::debug!(%error, "body broken off");
-    Problem::new(
-        Refusal::BadHeader,
-        "the body broke off or its framing is damaged",
-    )
+    let detail = "the body broke off or its framing is damaged";
+    Problem::new(Refusal::BadHeader, detail).broken_off()
 }

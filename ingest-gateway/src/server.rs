@@ -48,6 +48,9 @@ const LINGER: Duration = Duration::from_secs(2);
 const SHUTDOWN_S: u64 = 20;
 /// Connections of one thread; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 10_000;
+/// Bytes of answers that the system keeps for a client that reads none: a hundred of them. Left to
+/// itself it keeps megabytes for each of thousands, and they are not seen to be slow until then.
+const UNREAD_BYTES: usize = 64 * 1024;
 
 /// When who is not known is told so, counted from his headers. Longer than looking a key up takes,
 /// so that nobody can tell an id that is in the cache from one that PostgreSQL was asked for.
@@ -102,6 +105,8 @@ async fn serve(
     let of_threads = Arc::clone(&shared);
     let draining = shutdown.clone();
     let address = listener.local_addr()?;
+    // Its connections inherit it.
+    socket2::SockRef::from(&listener).set_send_buffer_size(UNREAD_BYTES)?;
     let server = Server::build()
         .workers(threads)
         .max_concurrent_connections(CONNECTIONS_MAX)
@@ -221,7 +226,7 @@ async fn post_events(
                 gateway.shared.admission.refused(key.org);
             }
             // A thread that is late answers first; the connection then lingers and is closed.
-            if problem.refusal != Refusal::TooSlow && gateway.pulse.late() <= LATE_MAX {
+            if !problem.is_last_word() && gateway.pulse.late() <= LATE_MAX {
                 discard(&mut payload, gateway.shared.caps.wire_bytes).await;
             }
             problem.response(&trail.request_id)

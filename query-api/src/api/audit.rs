@@ -11,6 +11,7 @@ use crate::store::{Column, List, Map, Table};
 use actix_web::web::{Data, Json};
 use millrace_shared::Signal;
 use millrace_shared::limits::retention_days;
+use millrace_shared::wire::Severity;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -95,7 +96,7 @@ impl AuditSearch {
         scan.one_of(Column::Action, self.action.as_ref());
         scan.one_of(Column::Operation, self.operation.as_ref());
         scan.one_of_upper(Column::Outcome, self.outcome.as_ref());
-        scan.one_of_lower(Column::Severity, self.severity.as_ref());
+        scan.one_of_words::<Severity>((Column::Severity, "severity"), self.severity.as_ref())?;
         scan.one_of(Column::ActorType, self.actor_type.as_ref());
         scan.one_of(Column::ClientIp, self.ip.as_ref());
         scan.one_of(Column::Country, self.country.as_ref());

@@ -150,7 +150,7 @@ impl LogSearch {
         let mut scan = Scan::new(Table::Logs, self.paging().range(now_ns)?);
         scan.one_of(Column::Service, self.service.as_ref());
         scan.one_of_any_case(Column::SeverityText, self.level.as_ref());
-        scan.one_of_lower(Column::Severity, self.severity.as_ref());
+        scan.one_of_words::<Severity>((Column::Severity, "severity"), self.severity.as_ref())?;
         scan.one_of(Column::Host, self.host.as_ref());
         scan.one_of(Column::Environment, self.environment.as_ref());
         if let Some(trace) = &self.trace_id {

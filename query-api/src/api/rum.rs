@@ -11,6 +11,7 @@ use crate::store::{Column, Map, Table};
 use actix_web::web::{Data, Json};
 use millrace_shared::Signal;
 use millrace_shared::limits::retention_days;
+use millrace_shared::wire::RumEventType;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -79,7 +80,8 @@ impl RumSearch {
         let mut scan = Scan::new(Table::Rum, self.paging().range(now_ns)?);
         scan.one_of(Column::Session, self.session_id.as_ref());
         scan.one_of(Column::User, self.user_id.as_ref());
-        scan.one_of_lower(Column::EventType, self.event_type.as_ref());
+        let kind = (Column::EventType, "event_type");
+        scan.one_of_words::<RumEventType>(kind, self.event_type.as_ref())?;
         scan.one_of(Column::Page, self.page.as_ref());
         scan.one_of(Column::ErrorType, self.error_type.as_ref());
         scan.one_of(Column::Service, self.service.as_ref());

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use millrace_shared::Signal;
 use millrace_shared::limits::retention_days;
+use millrace_shared::wire::{SpanKind, SpanStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::{IntoParams, ToSchema};
@@ -97,8 +98,8 @@ impl TraceSearch {
         let mut scan = Scan::new(Table::Spans, paging.range(now_ns)?);
         scan.one_of(Column::Service, self.service.as_ref());
         scan.one_of(Column::SpanName, self.operation.as_ref());
-        scan.one_of_lower(Column::SpanKind, self.kind.as_ref());
-        scan.one_of_lower(Column::Status, self.status.as_ref());
+        scan.one_of_words::<SpanKind>((Column::SpanKind, "kind"), self.kind.as_ref())?;
+        scan.one_of_words::<SpanStatus>((Column::Status, "status"), self.status.as_ref())?;
         let ns = |name, given: &Loose| {
             given
                 .number::<u64>(name)

@@ -2,7 +2,9 @@
 //! Columns are enumerated; values stay values.
 
 use super::TimeRange;
+use crate::error::Problem;
 use crate::store::{Column, List, Map, Table};
+use millrace_shared::wire::Vocabulary;
 
 /// The order of rows in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,13 +82,29 @@ impl Scan {
         }
     }
 
-    /// The same for words that are stored in lower case.
-    pub fn one_of_lower(&mut self, column: Column, values: Option<&super::OneOrMany>) {
+    /// The same for the words of a vocabulary.
+    ///
+    /// # Errors
+    /// 400 for a word that is none of it: a misspelt one must not look like an empty answer.
+    pub fn one_of_words<V: Vocabulary>(
+        &mut self,
+        (column, name): (Column, &str),
+        values: Option<&super::OneOrMany>,
+    ) -> Result<(), Problem> {
         let values = values.map(super::OneOrMany::split).unwrap_or_default();
-        if !values.is_empty() {
-            let lower = values.iter().map(|value| value.to_lowercase()).collect();
-            self.conditions.push(Condition::OneOf(column, lower));
+        let unknown = || {
+            let words: Vec<&str> = V::WORDS.iter().map(|word| word.word()).collect();
+            Problem::parameter(name, format!("knows only {}", words.join(", ")))
+        };
+        let words = values.iter().map(|value| {
+            let word = V::read(value).ok_or_else(unknown)?;
+            Ok(word.word().to_owned())
+        });
+        let words: Vec<String> = words.collect::<Result<_, _>>()?;
+        if !words.is_empty() {
+            self.conditions.push(Condition::OneOf(column, words));
         }
+        Ok(())
     }
 
     /// The same for words that are stored as they were sent, in one of the usual spellings.

@@ -108,6 +108,10 @@ async fn traces_are_found_by_their_spans_and_paged() {
     ])
     .await;
     assert_eq!(texts(&slow["traces"], "trace_id"), &newest_first[..2]);
+    let misspelt = get("/traces/search", &ours.viewer, &[("status", "eror")]).await;
+    let detail = misspelt.body["detail"].as_str().unwrap().to_owned();
+    assert_eq!(misspelt.problem(400), "bad_parameter");
+    assert_eq!(detail, "status knows only ok, error, unset");
     let one = search(&[("attribute", "http.route=/b"), ("max_duration_ms", "50")]).await;
     let one = &one["traces"][0];
     assert_eq!(

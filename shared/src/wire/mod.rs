@@ -16,7 +16,7 @@ mod audit;
 
 pub use reject::{BodyError, Reject, RejectCode};
 pub use vocabulary::{
-    AuditOutcome, Level, MetricType, RumEventType, Severity, SpanKind, SpanStatus,
+    AuditOutcome, Level, MetricType, RumEventType, Severity, SpanKind, SpanStatus, Vocabulary,
 };
 
 use crate::event::{Event, Resource};

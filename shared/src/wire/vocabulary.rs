@@ -1,5 +1,17 @@
 //! The words of the contract: levels, kinds, outcomes, severities, with their accepted aliases.
 
+/// A closed vocabulary of the contract.
+pub trait Vocabulary: Copy + 'static {
+    /// All words.
+    const WORDS: &'static [Self];
+
+    /// The word as it is stored.
+    fn word(self) -> &'static str;
+
+    /// Reads the word or an alias of it, in either case.
+    fn read(text: &str) -> Option<Self>;
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(| $alias:literal)*,)* }) => {
         $(#[$doc])*
@@ -23,6 +35,18 @@ macro_rules! words {
                     return Some($name::$variant);
                 })*
                 None
+            }
+        }
+
+        impl Vocabulary for $name {
+            const WORDS: &'static [Self] = Self::ALL;
+
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                Self::parse(text)
             }
         }
     };

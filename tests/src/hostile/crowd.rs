@@ -33,7 +33,7 @@ pub enum Manner {
     UnsignedBody,
     /// Has one request answered, and sends the next one's headers byte by byte.
     SecondHead,
-    /// Sends requests by the hundred and reads no answer.
+    /// Sends requests without end and reads no answer.
     Unread,
 }
 
@@ -91,8 +91,7 @@ fn script(sender: &Sender, manner: Manner) -> Script {
         }
         Manner::Unread => {
             let nothing = Request::unsigned(sender, Signal::Logs, "").target("/nothing");
-            // Answers of many times what the system buffers for this reader.
-            (Vec::new(), vec![nothing.wire().repeat(500); 40])
+            (nothing.wire().repeat(500), Vec::new())
         }
     };
     Script {
@@ -123,8 +122,12 @@ pub async fn carry_out(
             if writer.write_all(bit).await.is_err() {
                 return;
             }
-            if script.reads {
-                tokio::time::sleep(BETWEEN).await;
+            tokio::time::sleep(BETWEEN).await;
+        }
+        // Who reads nothing learns only by writing that he was cut, so he goes on.
+        while !script.reads {
+            if writer.write_all(&script.first).await.is_err() {
+                return;
             }
         }
         std::future::pending::<()>().await;
