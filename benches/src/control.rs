@@ -1,7 +1,7 @@
 //! A control snapshot of the size that the targets name: rules by the thousand, indicators by the
 //! million, none of which the standard batch matches often.
 
-use normalizer_worker::control::{Control, Fixed};
+use normalizer_worker::control::{Control, Fixed, Kept};
 use normalizer_worker::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
 use serde_json::json;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn snapshot(rules: usize, indicators: usize) -> Control {
         indicators: (0..indicators).map(indicator).collect(),
         pipelines: Vec::new(),
     };
-    Control::build(&rows, None, &Fixed::default()).0
+    Control::build(&rows, Kept::default(), &Fixed::default()).0
 }
 
 /// Rules as people write them: a product or route, a word in the message, a status.

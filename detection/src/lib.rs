@@ -1,4 +1,5 @@
-//! What an event means to a defender: observables, indicators of compromise, rules, windows.
+//! What an event means to a defender: observables, indicators of compromise, rules, windows; and the
+//! pipelines by which an organisation brings its events into shape before.
 //!
 //! A pure library: no clock, no file, no network, no metrics. Every function is handed the time
 //! it needs, so the same input gives the same answer live, in a rule's own tests, in a dry run and
@@ -20,6 +21,7 @@ pub mod severity;
 pub mod observables;
 pub mod indicators;
 pub mod rules;
+pub mod pipelines;
 pub mod windows;
 pub mod sigma;
 pub mod builtin;

@@ -1,19 +1,22 @@
 //! Everything that decides what becomes of an event, compiled and immutable: one snapshot for one
 //! control revision. Batches hold on to the snapshot they began with.
 
-use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
+use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, PipelineRow, RuleRow};
 pub use crate::geo::GeoDatabase;
 use hashbrown::HashMap;
 use millrace_detection::indicators::{Feed, IndicatorMatch, Known, ScoreMode};
 use millrace_detection::observables::{Kind, Observable};
+use millrace_detection::pipelines::Pipeline;
 use millrace_detection::rules::{BusinessHours, Rule};
 use millrace_detection::{
     Indicator, IndicatorIndex, OrgSettings, RuleDef, RuleMatch, RuleSet, Verdict,
 };
 use millrace_scrubber::{PathRule, Policy, Scrubber, Strategy};
+use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::OrgId;
 use millrace_shared::wire::Severity;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// What does not depend on the revision.
@@ -41,10 +44,29 @@ pub struct Control {
 #[derive(Debug)]
 pub struct Organisation {
     org: OrgId,
-    pub(crate) rules: RuleSet,
-    pub(crate) scrubber: Scrubber,
+    compiled: Arc<Compiled>,
     indicators: Arc<IndicatorIndex>,
     ioc_mode: ScoreMode,
+}
+
+/// An organisation's pipelines, rules and policies. Shared by all revisions at which they are the same.
+#[derive(Debug)]
+struct Compiled {
+    /// Where it has some.
+    pipelines: Vec<Pipeline>,
+    rules: RuleSet,
+    scrubber: Scrubber,
+    /// SHA-256 over what they were made of.
+    digest: [u8; 32],
+}
+
+/// What an earlier snapshot has that may be of use again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept<'k> {
+    /// The index over the indicators, if those are the same.
+    pub indicators: Option<&'k Arc<IndicatorIndex>>,
+    /// The snapshot: organisations of which nothing has changed are taken from it.
+    pub before: Option<&'k Control>,
 }
 
 /// Something in the control tables that cannot be used. It was valid when it was written, so this
@@ -62,26 +84,39 @@ pub struct Unusable {
 const HASHED_PATHS: [&str; 2] = ["actor.email", "user_id"];
 
 impl Control {
-    /// Compiles a snapshot. `index` is the one built before, if the indicators are the same.
+    /// Compiles a snapshot, and tells of what cannot be used and was not there before.
     #[must_use]
-    pub fn build(
-        rows: &ControlRows,
-        index: Option<Arc<IndicatorIndex>>,
-        fixed: &Fixed,
-    ) -> (Control, Vec<Unusable>) {
-        let indicators = index.unwrap_or_else(|| Arc::new(index_of(&rows.indicators)));
+    pub fn build(rows: &ControlRows, kept: Kept<'_>, fixed: &Fixed) -> (Control, Vec<Unusable>) {
+        let indicators = kept
+            .indicators
+            .map_or_else(|| Arc::new(index_of(&rows.indicators)), Arc::clone);
         let mut unusable = Vec::new();
-        let mut rules: HashMap<OrgId, Vec<&RuleRow>> = HashMap::new();
+        let mut sources: HashMap<OrgId, Sources<'_>> = HashMap::new();
         for rule in &rows.rules {
-            rules.entry(rule.org).or_default().push(rule);
+            sources.entry(rule.org).or_default().rules.push(rule);
         }
+        for pipeline in &rows.pipelines {
+            let of = sources.entry(pipeline.org).or_default();
+            of.pipelines.push(pipeline);
+        }
+        let organisation = |org, compiled, indicators: &Arc<IndicatorIndex>| Organisation {
+            org,
+            compiled,
+            indicators: Arc::clone(indicators),
+            ioc_mode: fixed.ioc_mode,
+        };
         let organisations = rows
             .organisations
             .iter()
             .map(|row| {
-                let rules = rules.remove(&row.org).unwrap_or_default();
-                let made = organisation(row, &rules, (&indicators, fixed.ioc_mode), &mut unusable);
-                (row.org, made)
+                let sources = sources.remove(&row.org).unwrap_or_default();
+                let digest = digest(row, &sources);
+                let before = kept.before.and_then(|before| before.compiled(row.org));
+                let compiled = match before.filter(|before| before.digest == digest) {
+                    Some(same) => Arc::clone(same),
+                    None => Arc::new(compile(row, &sources, digest, &mut unusable)),
+                };
+                (row.org, organisation(row.org, compiled, &indicators))
             })
             .collect();
         let nobody = OrganisationRow {
@@ -91,10 +126,16 @@ impl Control {
             settings: serde_json::Value::Null,
         };
         let nothing = Arc::new(IndicatorIndex::default());
+        let scrubs = Arc::new(compile(
+            &nobody,
+            &Sources::default(),
+            [0; 32],
+            &mut Vec::new(),
+        ));
         let control = Control {
             revision: rows.revision,
             organisations,
-            nobody: organisation(&nobody, &[], (&nothing, fixed.ioc_mode), &mut Vec::new()),
+            nobody: organisation(nobody.org, scrubs, &nothing),
             indicators,
             geo: fixed.geo.clone(),
         };
@@ -111,6 +152,10 @@ impl Control {
     #[must_use]
     pub fn indicators(&self) -> Arc<IndicatorIndex> {
         Arc::clone(&self.indicators)
+    }
+
+    fn compiled(&self, org: OrgId) -> Option<&Arc<Compiled>> {
+        self.organisations.get(&org).map(|found| &found.compiled)
     }
 
     pub(crate) fn organisation(&self, org: OrgId) -> &Organisation {
@@ -144,18 +189,63 @@ impl Organisation {
             .filter_map(|found| self.indicators.known(*found))
     }
 
+    /// Its steps for events of a signal.
+    pub(crate) fn pipeline(&self, signal: Signal) -> Option<&Pipeline> {
+        let mut pipelines = self.compiled.pipelines.iter();
+        pipelines.find(|pipeline| pipeline.signal() == signal)
+    }
+
+    /// Its rules.
+    pub(crate) fn rules(&self) -> &RuleSet {
+        &self.compiled.rules
+    }
+
+    /// Its scrubber.
+    pub(crate) fn scrubber(&self) -> &Scrubber {
+        &self.compiled.scrubber
+    }
+
     /// The rule that matched.
     pub(crate) fn rule(&self, found: &RuleMatch) -> Option<&Rule> {
-        self.rules.rule(found.rule)
+        self.rules().rule(found.rule)
     }
 }
 
-fn organisation(
+/// What an organisation has in the tables beside its own row.
+#[derive(Default)]
+struct Sources<'r> {
+    rules: Vec<&'r RuleRow>,
+    pipelines: Vec<&'r PipelineRow>,
+}
+
+/// Over everything that [`compile`] makes of it.
+fn digest(row: &OrganisationRow, sources: &Sources<'_>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    part(&row.pepper);
+    part(row.pii_policy.to_string().as_bytes());
+    part(row.settings.to_string().as_bytes());
+    for pipeline in &sources.pipelines {
+        part(pipeline.signal.as_str().as_bytes());
+        part(pipeline.steps.to_string().as_bytes());
+    }
+    for rule in &sources.rules {
+        part(rule.id.as_bytes());
+        part(&rule.version.to_le_bytes());
+        part(rule.body.to_string().as_bytes());
+    }
+    digest.finalize().into()
+}
+
+fn compile(
     row: &OrganisationRow,
-    rules: &[&RuleRow],
-    (indicators, ioc_mode): (&Arc<IndicatorIndex>, ScoreMode),
+    sources: &Sources<'_>,
+    digest: [u8; 32],
     unusable: &mut Vec<Unusable>,
-) -> Organisation {
+) -> Compiled {
     let mut problem = |problem: String| {
         unusable.push(Unusable {
             org: row.org,
@@ -166,8 +256,15 @@ fn organisation(
         problem(format!("detection settings: {error}"));
         BusinessHours::default()
     });
-    let mut defs = Vec::with_capacity(rules.len());
-    for rule in rules {
+    let mut pipelines = Vec::with_capacity(sources.pipelines.len());
+    for pipeline in &sources.pipelines {
+        match Pipeline::from_json(pipeline.signal, &pipeline.steps) {
+            Ok(compiled) => pipelines.push(compiled),
+            Err(error) => problem(format!("pipeline of {}: {error}", pipeline.signal)),
+        }
+    }
+    let mut defs = Vec::with_capacity(sources.rules.len());
+    for rule in &sources.rules {
         match RuleDef::from_json(&rule.body) {
             Ok(def) => defs.push(Arc::new(def)),
             Err(error) => problem(format!("rule {}: {error}", rule.id)),
@@ -181,12 +278,11 @@ fn organisation(
     for error in errors {
         problem(error.to_string());
     }
-    Organisation {
-        org: row.org,
+    Compiled {
+        pipelines,
         rules,
         scrubber: scrubber(row, &mut problem),
-        indicators: Arc::clone(indicators),
-        ioc_mode,
+        digest,
     }
 }
 
@@ -286,4 +382,62 @@ fn index_of(rows: &[IndicatorRow]) -> IndicatorIndex {
             expires_at: row.expires_at,
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn organisation(org: u128) -> OrganisationRow {
+        OrganisationRow {
+            org: OrgId::from_u128(org),
+            pepper: [7; 32],
+            pii_policy: json!({}),
+            settings: json!({}),
+        }
+    }
+
+    fn rule(org: u128, message: &str) -> RuleRow {
+        let body = json!({
+            "id": "errors", "name": "Errors", "version": 1, "severity": "high", "enabled": true,
+            "message": message, "scope": ["logs"],
+            "selection": {"all": [{"field": "level", "op": "eq", "value": "error"}]},
+        });
+        RuleRow {
+            org: OrgId::from_u128(org),
+            id: "errors".to_owned(),
+            version: 1,
+            body,
+        }
+    }
+
+    #[test]
+    fn only_what_has_changed_is_compiled_again() {
+        let mut rows = ControlRows {
+            revision: 1,
+            organisations: (1..=4).map(organisation).collect(),
+            rules: (1..=4).map(|org| rule(org, "first")).collect(),
+            ..ControlRows::default()
+        };
+        let (before, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());
+        assert_eq!(unusable, []);
+        rows.rules[1] = rule(2, "second");
+        rows.organisations[2].pepper = [8; 32];
+        rows.organisations[3].settings = json!({"hours": Value::Null});
+        let kept = Kept {
+            indicators: Some(&before.indicators()),
+            before: Some(&before),
+        };
+        let (after, unusable) = Control::build(&rows, kept, &Fixed::default());
+        let same = |org| {
+            let of =
+                |control: &Control| Arc::as_ptr(control.compiled(OrgId::from_u128(org)).unwrap());
+            of(&before) == of(&after)
+        };
+        assert_eq!([1, 2, 3, 4].map(same), [true, false, false, false]);
+        let told: Vec<OrgId> = unusable.iter().map(|one| one.org).collect();
+        assert_eq!(told, [OrgId::from_u128(4)], "what is new and wrong");
+        assert!(Arc::ptr_eq(&before.indicators(), &after.indicators()));
+    }
 }

@@ -5,7 +5,7 @@
 //! his transaction ends, and a revision is read only under that lock. So a batch can be made again,
 //! later or elsewhere, with exactly what made it first.
 
-use crate::control::{Control, Fixed, Unusable};
+use crate::control::{Control, Fixed, Kept, Unusable};
 use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, PipelineRow, RuleRow};
 use crate::error::WorkerError;
 use crate::metrics;
@@ -63,7 +63,7 @@ impl Controls {
         let revision = revision(&mut client).await?;
         let (rows, index) = read(&client, revision, None).await?;
         drop(client);
-        let snapshot = compile(&fixed, rows, index).await?;
+        let snapshot = compile(&fixed, rows, index, None).await?;
         metrics::CONTROL_REVISION.set(&[], as_gauge(revision));
         Ok(Controls {
             pool,
@@ -149,7 +149,8 @@ impl Controls {
         let client = self.pool.get().await?;
         let (rows, index) = read(&client, revision, have).await?;
         drop(client);
-        let snapshot = compile(&self.fixed, rows, index).await?;
+        let before = self.current.load_full();
+        let snapshot = compile(&self.fixed, rows, index, Some(before)).await?;
         if let Ok(mut kept) = self.index.lock() {
             *kept = Some((revision, snapshot.control.indicators()));
         }
@@ -167,13 +168,20 @@ async fn compile(
     fixed: &Fixed,
     rows: ControlRows,
     index: Option<Arc<IndicatorIndex>>,
+    before: Option<Arc<Snapshot>>,
 ) -> Result<Arc<Snapshot>, WorkerError> {
     let fixed = fixed.clone();
     let revision = rows.revision;
-    let (control, unusable) =
-        tokio::task::spawn_blocking(move || Control::build(&rows, index, &fixed))
-            .await
-            .map_err(|_| WorkerError::Control(format!("revision {revision} cannot be compiled")))?;
+    let build = move || {
+        let kept = Kept {
+            indicators: index.as_ref(),
+            before: before.as_ref().map(|before| &before.control),
+        };
+        Control::build(&rows, kept, &fixed)
+    };
+    let (control, unusable) = tokio::task::spawn_blocking(build)
+        .await
+        .map_err(|_| WorkerError::Control(format!("revision {revision} cannot be compiled")))?;
     for Unusable { org, problem } in unusable {
         tracing::error!(%org, problem, revision, "a control row cannot be used, going on without it");
     }

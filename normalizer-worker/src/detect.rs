@@ -85,7 +85,7 @@ impl<'e, 'a> NormalizedEvent<'e, 'a> {
         };
         scratch.matches.clear();
         organisation
-            .rules
+            .rules()
             .evaluate(&view, &mut scratch.rules, &mut scratch.matches);
         let rules = scratch
             .matches

@@ -32,6 +32,12 @@ pub static EVENTS: Counter = Counter::new(
     "Events committed, by how they ended: stored, rejected, dead_lettered.",
     &["signal", "outcome"],
 );
+/// Events dropped on purpose.
+pub static DROPPED: Counter = Counter::new(
+    "millrace_worker_dropped_events_total",
+    "Events that an organisation's normalization pipeline dropped; they count as rejected.",
+    &["signal"],
+);
 /// Rows written.
 pub static ROWS: Counter = Counter::new(
     "millrace_worker_rows_total",
@@ -184,6 +190,7 @@ pub static ALL: &[&dyn Declared] = &[
     &BATCH_BYTES,
     &ENTRIES,
     &EVENTS,
+    &DROPPED,
     &ROWS,
     &ROW_BYTES,
     &WRITES,

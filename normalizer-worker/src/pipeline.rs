@@ -1,7 +1,7 @@
 //! The path of a batch, on one page:
 //!
 //! ```text
-//! RawEntry → meta → body → DecodedEvent → NormalizedEvent → DetectedEvent → ScrubbedEvent ┬→ row
+//! RawEntry → meta → body → DecodedEvent → (pipeline) → NormalizedEvent → DetectedEvent → ScrubbedEvent ┬→ row
 //!                                                                                         ├→ sample
 //!                                                                                         └→ alert
 //! ```
@@ -21,6 +21,7 @@ use crate::scrub::ScrubbedEvent;
 use crate::table_rows::{self, EntryContext};
 use crate::work::{EntryUsage, Output, Poison, RawEntry, Source, Table, TargetRows};
 use bumpalo::Bump;
+use millrace_detection::pipelines::{self, Around, Fate};
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::{EventId, LedgerId, OrgId, ShardId, StreamId};
@@ -91,6 +92,7 @@ fn attempt(task: &Task<'_>, entries: &[RawEntry], broken: &[Poison]) -> Result<O
 struct Batch<'c> {
     task: Task<'c>,
     agents: Agents,
+    steps: pipelines::Scratch,
     scratch: Scratch,
     rows: Vec<u8>,
     row_count: u32,
@@ -113,6 +115,7 @@ impl<'c> Batch<'c> {
         Batch {
             task,
             agents: Agents::default(),
+            steps: pipelines::Scratch::default(),
             scratch: Scratch::default(),
             rows: Vec::with_capacity(capacity * ROW_BYTES_PER_BODY_BYTE),
             row_count: 0,
@@ -167,6 +170,7 @@ impl<'c> Batch<'c> {
             arena,
             resource: None,
             stored: 0,
+            dropped: 0,
             left_out: 0,
             unreadable: Vec::new(),
             oversized: Vec::new(),
@@ -212,6 +216,8 @@ struct EntryPass<'p, 'c, 'a> {
     /// Made at the first event: the resource is known only then.
     resource: Option<EntryResource<'a>>,
     stored: u32,
+    /// By the organisation's own pipeline.
+    dropped: u32,
     left_out: u32,
     unreadable: Vec<(u16, Reject)>,
     /// Events whose rows would have gone beyond what one entry may make.
@@ -238,11 +244,14 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
     /// The path itself.
     fn store(&mut self, decoded: DecodedEvent<'_, 'a>) {
         let (organisation, arena, task) = (self.organisation, self.arena, self.batch.task);
+        let Some(decoded) = self.piped(decoded) else {
+            self.dropped += 1;
+            return;
+        };
         let event_id = EventId::new(task.shard, self.place.1, decoded.event.index);
-        let resource = self
-            .resource
-            .take()
-            .unwrap_or_else(|| EntryResource::new(decoded.resource, &organisation.scrubber, arena));
+        let resource = self.resource.take().unwrap_or_else(|| {
+            EntryResource::new(decoded.resource, organisation.scrubber(), arena)
+        });
         let context = EntryContext {
             meta: self.meta,
             ledger: task.ledger,
@@ -257,7 +266,7 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
             self.stored += 1;
         } else {
             let index = detected.event.index;
-            let scrubbed = detected.scrub(&organisation.scrubber, arena);
+            let scrubbed = detected.scrub(organisation.scrubber(), arena);
             if self.row(&scrubbed, &context, event_id) {
                 self.outcome(&scrubbed, &context, event_id);
                 self.stored += 1;
@@ -266,6 +275,24 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
             }
         }
         self.resource = Some(resource);
+    }
+
+    /// Takes the event through the organisation's own steps; nothing when they drop it.
+    fn piped<'e>(&mut self, decoded: DecodedEvent<'e, 'a>) -> Option<DecodedEvent<'e, 'a>> {
+        let Some(pipeline) = self.organisation.pipeline(self.batch.task.shard.signal) else {
+            return Some(decoded);
+        };
+        let DecodedEvent { event, resource } = decoded;
+        let mut around = Around {
+            resource,
+            received_ns: self.meta.received_at,
+            arena: self.arena,
+            scratch: &mut self.batch.steps,
+        };
+        match pipeline.apply(event, &mut around) {
+            Fate::Kept => Some(DecodedEvent { event, resource }),
+            Fate::Dropped => None,
+        }
     }
 
     /// Appends the event's row; false when the entry's rows would take too much with it, and so
@@ -308,7 +335,7 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
             self.seen_again(place.0);
             return;
         }
-        let scrubbed = detected.scrub(&self.organisation.scrubber, self.arena);
+        let scrubbed = detected.scrub(self.organisation.scrubber(), self.arena);
         self.batch.samples.add(key, &scrubbed, context, place);
         self.outcome(&scrubbed, context, id);
     }
@@ -364,7 +391,7 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
             org: self.meta.org,
             events: self.meta.accepted.saturating_add(self.meta.rejected),
             stored: self.stored,
-            rejected: self.meta.rejected,
+            rejected: self.meta.rejected.saturating_add(self.dropped),
             dead_lettered: unreadable + oversized + self.left_out,
             bytes: self.meta.wire_bytes,
             replay_of: self.meta.replay_of,
@@ -380,6 +407,7 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
             let at = std::mem::take(&mut self.oversized);
             self.park(at, DeadReason::Oversized, detail);
         }
+        self.batch.output.dropped += u64::from(self.dropped);
         self.tell_sources();
     }
 

@@ -361,6 +361,9 @@ impl Shard {
         for (outcome, events) in ends {
             metrics::EVENTS.add(&[signal, outcome], u64::try_from(events).unwrap_or(0));
         }
+        if draft.output.dropped > 0 {
+            metrics::DROPPED.add(&[signal], draft.output.dropped);
+        }
         for target in &draft.output.targets {
             metrics::ROWS.add(&[target.table.as_str()], u64::from(target.rows));
         }

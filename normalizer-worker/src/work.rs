@@ -222,6 +222,8 @@ pub struct Output {
     pub samples: Vec<Sample>,
     /// One per entry, in order; `None` for an entry whose organisation cannot be told.
     pub usage: Vec<Option<EntryUsage>>,
+    /// Events that organisations' own pipelines dropped; their usage counts them as rejected.
+    pub dropped: u64,
     /// Sources heard of, with the latest event (nanoseconds) and the number of events.
     pub sources: Vec<(Source, i64, u64)>,
     /// Alerts of rules without a window, joined by dedupe hash.

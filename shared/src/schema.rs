@@ -24,6 +24,7 @@ pub const TIMESCALE: &[&str] = &[
     "070_lost.sql",
     "075_fairness.sql",
     "080_dead_letters.sql",
+    "085_pipelines.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

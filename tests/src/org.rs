@@ -7,6 +7,7 @@ use crate::wait::{block_on, until};
 use millrace_shared::Signal;
 use millrace_shared::secret::{Secret, random};
 use millrace_shared::signature::{sign_body, sign_webhook};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use uuid::Uuid;
@@ -253,6 +254,36 @@ impl Org {
         ];
         self.http
             .post(&url, &headers, body.to_string().as_bytes())
+            .expect("an answer of the query API")
+    }
+
+    /// Puts JSON to the query API in a role.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[must_use]
+    pub fn put_as(&self, role: &str, path: &str, body: &Value) -> Answer {
+        self.send_as(role, (Method::PUT, path), body.to_string().into_bytes())
+    }
+
+    /// Deletes through the query API in a role.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[must_use]
+    pub fn delete_as(&self, role: &str, path: &str) -> Answer {
+        self.send_as(role, (Method::DELETE, path), Vec::new())
+    }
+
+    fn send_as(&self, role: &str, (method, path): (Method, &str), body: Vec<u8>) -> Answer {
+        let token = format!("Bearer {}", self.token(role));
+        let url = format!("{}{path}", self.query_url);
+        let headers = [
+            ("authorization", token.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.http
+            .send(method, &url, &headers, body)
             .expect("an answer of the query API")
     }
 

@@ -9,9 +9,9 @@ use crate::indicators::{Verdict, severity_of_score};
 use crate::windows::{Hit, WindowSpec, WindowState};
 use bumpalo::Bump;
 use hashbrown::HashMap;
-use millrace_shared::Signal;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::{Body, BodyFormat, Severity, Validity};
+use millrace_shared::{Event, Resource, Signal};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -139,6 +139,43 @@ fn evaluate(
     ioc_score: u8,
     mut each: impl FnMut(usize, &RuleMatch),
 ) -> Result<(), Problem> {
+    let verdict = Verdict {
+        score: ioc_score,
+        severity: severity_of_score(ioc_score),
+        indicator_severity: Severity::Info,
+        indicator: None,
+    };
+    let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
+    let arena = Bump::new();
+    read(signal, events, &arena, |resource, event| {
+        let index = usize::from(event.index);
+        let timestamp_ns = tried_at(event);
+        let view = EventView {
+            event,
+            resource,
+            timestamp_ns,
+            received_ns: timestamp_ns,
+            verdict,
+        };
+        matches.clear();
+        set.evaluate(&view, &mut scratch, &mut matches);
+        matches.iter().for_each(|found| each(index, found));
+    })
+}
+
+/// When a sample event counts as having happened, and been received.
+pub(crate) fn tried_at(event: &Event<'_>) -> i64 {
+    let later = i64::from(event.index) * NS_PER_SECOND;
+    event.timestamp.unwrap_or(NOON + later)
+}
+
+/// Reads sample events as the contract has them.
+pub(crate) fn read<'a>(
+    signal: Signal,
+    events: &[Value],
+    arena: &'a Bump,
+    mut each: impl FnMut(&Resource<'a>, &mut Event<'a>),
+) -> Result<(), Problem> {
     if events.is_empty() {
         return Err(Problem::new("events", "must not be empty"));
     }
@@ -148,37 +185,15 @@ fn evaluate(
     {
         members.insert("resource".to_owned(), json!({"service_name": "test"}));
     }
-    let bytes = document.to_string();
-    let arena = Bump::new();
     let body = Body {
         signal,
         format: BodyFormat::Json,
         validity: Validity::ANY,
-        bytes: bytes.as_bytes(),
+        bytes: arena.alloc_str(&document.to_string()).as_bytes(),
     };
-    let verdict = Verdict {
-        score: ioc_score,
-        severity: severity_of_score(ioc_score),
-        indicator_severity: Severity::Info,
-        indicator: None,
-    };
-    let (mut scratch, mut matches, mut refused) = (Scratch::default(), Vec::new(), None);
-    let read = body.read(&arena, |resource, event| match event {
-        Ok(event) => {
-            let index = usize::from(event.index);
-            let later = i64::from(event.index) * NS_PER_SECOND;
-            let timestamp_ns = event.timestamp.unwrap_or(NOON + later);
-            let view = EventView {
-                event,
-                resource,
-                timestamp_ns,
-                received_ns: timestamp_ns,
-                verdict,
-            };
-            matches.clear();
-            set.evaluate(&view, &mut scratch, &mut matches);
-            matches.iter().for_each(|found| each(index, found));
-        }
+    let mut refused = None;
+    let read = body.read(arena, |resource, event| match event {
+        Ok(event) => each(resource, event),
         Err((index, reject)) => {
             let path = format!("events[{index}]");
             refused.get_or_insert_with(|| Problem::new(&path, reject.to_string()));

@@ -13,7 +13,7 @@ use millrace_shared::secret::Secret;
 use millrace_shared::signature::sign_body;
 use millrace_shared::wire::{Body, BodyFormat, Counts, Validity};
 use millrace_shared::{Event, Value};
-use normalizer_worker::control::{Control, Fixed};
+use normalizer_worker::control::{Control, Fixed, Kept};
 use normalizer_worker::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
 use normalizer_worker::pipeline::{Task, transform};
 use normalizer_worker::work::{Output, RawEntry};
@@ -234,5 +234,5 @@ fn control() -> Control {
         ],
         pipelines: Vec::new(),
     };
-    Control::build(&rows, None, &Fixed::default()).0
+    Control::build(&rows, Kept::default(), &Fixed::default()).0
 }

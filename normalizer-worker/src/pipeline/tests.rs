@@ -1,7 +1,7 @@
 //! Entries through the whole pure path, with real rules, indicators and policies.
 
 use super::*;
-use crate::control::Fixed;
+use crate::control::{Fixed, Kept};
 use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
 use bytes::Bytes;
 use millrace_shared::entry::Meta;
@@ -60,7 +60,7 @@ fn control() -> Control {
         }],
         pipelines: Vec::new(),
     };
-    let (control, unusable) = Control::build(&rows, None, &Fixed::default());
+    let (control, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());
     assert_eq!(unusable, []);
     control
 }

@@ -19,7 +19,7 @@ mod written;
 
 use millrace_shared::ids::{LedgerId, OrgId, ShardId, StreamId};
 use millrace_shared::{Signal, rows};
-use normalizer_worker::control::{Control, Fixed};
+use normalizer_worker::control::{Control, Fixed, Kept};
 use normalizer_worker::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
 use normalizer_worker::pipeline::{Task, transform};
 use normalizer_worker::work::{Output, RawEntry};
@@ -73,7 +73,7 @@ fn control() -> Control {
         }],
         pipelines: Vec::new(),
     };
-    let (control, unusable) = Control::build(&rows, None, &Fixed::default());
+    let (control, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());
     assert_eq!(unusable, []);
     control
 }

@@ -106,6 +106,27 @@ const ROUTES: &[(&str, &str, Access)] = &[
         "/api/v1/rules/{id}/enabled",
         Some(Permission::RulesManage),
     ),
+    ("GET", "/api/v1/pipelines", Some(Permission::PipelinesRead)),
+    (
+        "POST",
+        "/api/v1/pipelines/test",
+        Some(Permission::PipelinesRead),
+    ),
+    (
+        "GET",
+        "/api/v1/pipelines/{signal}",
+        Some(Permission::PipelinesRead),
+    ),
+    (
+        "PUT",
+        "/api/v1/pipelines/{signal}",
+        Some(Permission::PipelinesManage),
+    ),
+    (
+        "DELETE",
+        "/api/v1/pipelines/{signal}",
+        Some(Permission::PipelinesManage),
+    ),
     ("GET", "/api/v1/usage", Some(Permission::UsageRead)),
     ("GET", "/api/v1/sources", Some(Permission::SourcesRead)),
     (

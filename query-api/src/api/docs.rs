@@ -2,7 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, audit, dead_letters, ledger, logs, metric, rules, rum, soc, traces, usage, whoami,
+    alerts, audit, dead_letters, ledger, logs, metric, pipelines, rules, rum, soc, traces, usage,
+    whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -50,6 +51,11 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         rules::update,
         rules::remove,
         rules::enable,
+        pipelines::list,
+        pipelines::test,
+        pipelines::show,
+        pipelines::put,
+        pipelines::remove,
         usage::usage,
         usage::sources,
         ledger::batches,

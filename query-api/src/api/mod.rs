@@ -11,6 +11,7 @@ mod rum;
 mod soc;
 mod alerts;
 mod rules;
+mod pipelines;
 mod usage;
 mod ledger;
 mod dead_letters;
@@ -87,6 +88,14 @@ fn handling(config: &mut ServiceConfig) {
                 .route(delete().to(rules::remove)),
         )
         .service(at("/rules/{id}/enabled").route(put().to(rules::enable)))
+        .service(at("/pipelines").route(get().to(pipelines::list)))
+        .service(at("/pipelines/test").route(post().to(pipelines::test)))
+        .service(
+            at("/pipelines/{signal}")
+                .route(get().to(pipelines::show))
+                .route(put().to(pipelines::put))
+                .route(delete().to(pipelines::remove)),
+        )
         .service(at("/usage").route(get().to(usage::usage)))
         .service(at("/sources").route(get().to(usage::sources)))
         .service(at("/ledger/batches").route(get().to(ledger::batches)))

@@ -43,6 +43,10 @@ permissions! {
     RulesTest = "rules:test",
     /// Make, change and remove rules.
     RulesManage = "rules:manage",
+    /// See normalization pipelines, and try them on sample events.
+    PipelinesRead = "pipelines:read",
+    /// Make, change and remove normalization pipelines.
+    PipelinesManage = "pipelines:manage",
     /// See usage.
     UsageRead = "usage:read",
     /// See who sends.
@@ -146,6 +150,7 @@ const VIEWER: Permissions = Permissions::of(&[
     Permission::SocRead,
     Permission::AlertsRead,
     Permission::RulesRead,
+    Permission::PipelinesRead,
     Permission::UsageRead,
     Permission::SourcesRead,
     Permission::LedgerRead,
@@ -157,6 +162,7 @@ const ANALYST: Permissions = VIEWER.and(Permissions::of(&[
 ]));
 const THREAT_HUNTER: Permissions = ANALYST.and(Permissions::of(&[Permission::RulesManage]));
 const ADMIN: Permissions = THREAT_HUNTER.and(Permissions::of(&[
+    Permission::PipelinesManage,
     Permission::DeadLettersRaw,
     Permission::DeadLettersManage,
 ]));

@@ -22,6 +22,7 @@ pub mod series;
 pub mod samples;
 pub mod alerts;
 pub mod rules;
+pub mod pipelines;
 pub mod usage;
 pub mod ledger;
 pub mod dead_letters;

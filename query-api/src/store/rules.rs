@@ -157,8 +157,8 @@ impl Needs for Change {
 }
 
 /// Takers of a revision hold this lock until they commit, so revisions become visible in order.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7770001)";
-const REVISION: &str = "SELECT nextval('control_revision')";
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7770001)";
+pub(super) const REVISION: &str = "SELECT nextval('control_revision')";
 const PRESENT: &str = "
     SELECT version, enabled, builtin, body FROM rule
      WHERE org_id = $1 AND id = $2 AND until_revision IS NULL FOR UPDATE";
@@ -169,7 +169,7 @@ const CLOSE: &str = "
 const INSERT: &str = "
     INSERT INTO rule (org_id, id, version, enabled, builtin, body, from_revision, changed_by)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const NOTIFY: &str = "NOTIFY millrace_control";
+pub(super) const NOTIFY: &str = "NOTIFY millrace_control";
 
 /// The version that runs before a change.
 struct Present {
@@ -230,7 +230,7 @@ pub async fn change(
     transaction.commit().await.map_err(problem)
 }
 
-async fn scalar<T: for<'a> tokio_postgres::types::FromSql<'a>>(
+pub(super) async fn scalar<T: for<'a> tokio_postgres::types::FromSql<'a>>(
     transaction: &Transaction<'_>,
     sql: &str,
     params: &[&(dyn ToSql + Sync)],

@@ -13,7 +13,7 @@ pub(super) fn parse(fields: &mut Fields<'_, '_>) -> Result<(), Stop> {
     while let Some(key) = fields.key(&mut first)? {
         match key {
             "timestamp" => fields.timestamp()?,
-            "event_type" => fields.word(Role::EventType, is_upper_case_word)?,
+            "event_type" => fields.word(Role::EventType, is_event_type)?,
             "action" => fields.name(Role::Action, ID_BYTES_MAX)?,
             "outcome" => fields.word(Role::Outcome, |w| AuditOutcome::parse(w).is_some())?,
             "severity" => fields.word(Role::Severity, |w| Severity::parse(w).is_some())?,
@@ -39,7 +39,9 @@ pub(super) fn parse(fields: &mut Fields<'_, '_>) -> Result<(), Stop> {
     fields.finish()
 }
 
-fn is_upper_case_word(word: &str) -> bool {
+/// Whether a word can be the type of an audit event: upper case, digits and underscores.
+#[must_use]
+pub fn is_event_type(word: &str) -> bool {
     (1..=64).contains(&word.len())
         && word
             .bytes()

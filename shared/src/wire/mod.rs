@@ -14,6 +14,7 @@ mod span;
 mod rum;
 mod audit;
 
+pub use audit::is_event_type;
 pub use reject::{BodyError, Reject, RejectCode};
 pub use vocabulary::{
     AuditOutcome, Level, MetricType, RumEventType, Severity, SpanKind, SpanStatus, Vocabulary,

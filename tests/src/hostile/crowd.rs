@@ -125,10 +125,9 @@ pub async fn carry_out(
             tokio::time::sleep(BETWEEN).await;
         }
         // Who reads nothing learns only by writing that he was cut, so he goes on.
-        while !script.reads {
-            if writer.write_all(&script.first).await.is_err() {
-                return;
-            }
+        if !script.reads {
+            while writer.write_all(&script.first).await.is_ok() {}
+            return;
         }
         std::future::pending::<()>().await;
     };
