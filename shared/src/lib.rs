@@ -6,6 +6,7 @@
 //! signature ─ inflate ─ json ─ event ─ wire        HTTP body → verified, parsed, validated events
 //!           ids ─ entry                            → one entry of a Redis stream
 //!                    rows                          → RowBinary rows of the stores' tables
+//! channel                                          where alerts are told, from the API to the worker
 //! signal, limits, outcome, settings, secret, time  what all of them share
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod outcome;
 pub mod time;
 pub mod signature;
 pub mod secret;
+pub mod channel;
 pub mod inflate;
 pub mod json;
 pub mod rewrite;

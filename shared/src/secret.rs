@@ -136,16 +136,33 @@ impl MasterKey {
         }
     }
 
-    /// Seals a secret for one key id: nonce, ciphertext and tag. The id is authenticated, so a
-    /// sealed secret cannot be moved to another key.
+    /// Seals a secret for one key id. The id is authenticated, so a sealed secret cannot be moved to
+    /// another key.
     ///
     /// # Errors
     /// [`SecretError::NoRandomness`].
     pub fn seal(&self, key_id: &str, secret: &Secret) -> Result<Vec<u8>, SecretError> {
+        self.seal_bytes(key_id, secret.text_bytes())
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same key id.
+    ///
+    /// # Errors
+    /// [`SecretError::Unsealable`].
+    pub fn open(&self, key_id: &str, sealed: &[u8]) -> Result<Secret, SecretError> {
+        let text = self.open_bytes(key_id, sealed)?;
+        Secret::parse(std::str::from_utf8(&text).map_err(|_| SecretError::Unsealable)?)
+    }
+
+    /// Seals any bytes for one owner, who is authenticated with them: nonce, ciphertext and tag.
+    ///
+    /// # Errors
+    /// [`SecretError::NoRandomness`].
+    pub fn seal_bytes(&self, owner: &str, bytes: &[u8]) -> Result<Vec<u8>, SecretError> {
         let nonce = random::<NONCE_BYTES>()?;
         let payload = Payload {
-            msg: secret.text_bytes(),
-            aad: key_id.as_bytes(),
+            msg: bytes,
+            aad: owner.as_bytes(),
         };
         let sealed = self
             .cipher()
@@ -154,23 +171,21 @@ impl MasterKey {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Opens what [`seal`](Self::seal) made for the same key id.
+    /// Opens what [`seal_bytes`](Self::seal_bytes) made for the same owner.
     ///
     /// # Errors
     /// [`SecretError::Unsealable`].
-    pub fn open(&self, key_id: &str, sealed: &[u8]) -> Result<Secret, SecretError> {
+    pub fn open_bytes(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, SecretError> {
         let (nonce, sealed) = sealed
             .split_at_checked(NONCE_BYTES)
             .ok_or(SecretError::Unsealable)?;
         let payload = Payload {
             msg: sealed,
-            aad: key_id.as_bytes(),
+            aad: owner.as_bytes(),
         };
-        let text = self
-            .cipher()
+        self.cipher()
             .decrypt(Nonce::from_slice(nonce), payload)
-            .map_err(|_| SecretError::Unsealable)?;
-        Secret::parse(std::str::from_utf8(&text).map_err(|_| SecretError::Unsealable)?)
+            .map_err(|_| SecretError::Unsealable)
     }
 
     /// A key for another purpose, derived with HMAC-SHA256 under a label.
@@ -216,6 +231,21 @@ mod tests {
             master().open("key-a", &sealed[..20]),
             Err(SecretError::Unsealable)
         );
+    }
+
+    #[test]
+    fn sealed_bytes_open_only_for_their_owner() {
+        let sealed = master().seal_bytes("channel:a", b"{}").unwrap();
+        assert_eq!(
+            master().open_bytes("channel:a", &sealed),
+            Ok(b"{}".to_vec())
+        );
+        for other in ["channel:b", ""] {
+            assert_eq!(
+                master().open_bytes(other, &sealed),
+                Err(SecretError::Unsealable)
+            );
+        }
     }
 
     #[test]

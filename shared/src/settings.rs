@@ -100,7 +100,7 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_MASTER_KEY",
         Some(""),
         Reader::All,
-        "64 hexadecimal digits that seal the ingest secrets (`openssl rand -hex 32`). This or `MILLRACE_MASTER_KEY_FILE`.",
+        "64 hexadecimal digits that seal the ingest secrets and the addresses of notification channels (`openssl rand -hex 32`). This or `MILLRACE_MASTER_KEY_FILE`.",
     ),
     setting(
         "MILLRACE_MASTER_KEY_FILE",
@@ -118,13 +118,13 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_TLS_CA_FILE",
         Some(""),
         Reader::All,
-        "Root certificates (PEM) that are trusted besides the system's when a store is reached by TLS.",
+        "Root certificates (PEM) that are trusted besides the system's when a store, a webhook or a mail server is reached by TLS.",
     ),
     setting(
         "MILLRACE_OUTGOING_NETWORKS",
         Some(""),
         Reader::All,
-        "Networks (CIDR, comma-separated) of the installation that webhooks and feeds may reach, by plain HTTP, on any port and under local names too.",
+        "Networks (CIDR, comma-separated) of the installation that webhooks, mail and feeds may reach, in plain text, on any port and under local names too.",
     ),
     setting(
         "MILLRACE_LOG",
@@ -311,6 +311,36 @@ pub const SETTINGS: &[Setting] = &[
         Some("30"),
         Reader::Worker,
         "Days after which a dead letter expires and its raw contents are erased; an organisation's own `dead_letter_days` goes before.",
+    ),
+    setting(
+        "MILLRACE_ESCALATION_S",
+        Some("3600"),
+        Reader::Worker,
+        "Seconds after which an open alert that nobody has acknowledged is escalated, 0 for never; an organisation's own `escalation_minutes` goes before.",
+    ),
+    setting(
+        "MILLRACE_NOTIFY_TIMEOUT_S",
+        Some("15"),
+        Reader::Worker,
+        "Seconds that sending one notification may take.",
+    ),
+    setting(
+        "MILLRACE_NOTIFY_RETRY_S",
+        Some("5"),
+        Reader::Worker,
+        "Seconds before a notification is tried again for the first time; the pause doubles from then on, up to 15 minutes.",
+    ),
+    setting(
+        "MILLRACE_NOTIFY_GIVE_UP_S",
+        Some("86400"),
+        Reader::Worker,
+        "Seconds after which a notification that could not be delivered is dead.",
+    ),
+    setting(
+        "MILLRACE_ALERT_URL",
+        Some(""),
+        Reader::Worker,
+        "Address of an alert in your user interface, with `{id}` for its id; linked from notifications.",
     ),
     setting(
         "MILLRACE_INDICATORS_DIR",
