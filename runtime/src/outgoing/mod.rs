@@ -1,5 +1,6 @@
-//! Requests that leave the installation on behalf of a tenant: to webhooks, and for feeds. The tenant
-//! chooses the address, so it must not lead to anything that only the installation can reach.
+//! Requests that leave the installation on behalf of a tenant: to webhooks and mail servers, and for
+//! feeds. The tenant chooses the address, so it must not lead to anything that only the installation
+//! can reach.
 //!
 //! ```text
 //! target    the address as written: scheme, host, port
@@ -27,11 +28,10 @@ pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode};
 
 use crate::cause;
-use crate::tls;
+use crate::tls::{self, Trust};
 use bytes::Bytes;
 use ipnet::IpNet;
 use millrace_shared::settings::{Settings, SettingsError};
-use rustls::ClientConfig;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub struct Answer {
 pub struct Outgoing {
     allowed: Arc<[IpNet]>,
     lookup: Arc<dyn Lookup>,
-    trust: Arc<ClientConfig>,
+    trust: Arc<Trust>,
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -93,11 +93,12 @@ impl std::fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    /// With the operator's networks, and the names that this machine knows.
+    /// With the operator's networks and root certificates, and the names that this machine knows.
     ///
     /// # Errors
-    /// When a network cannot be read, or TLS cannot be used.
+    /// When a network or a certificate cannot be read, or TLS cannot be used.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
+        tls::configure(settings)?;
         let unusable = |problem: String| SettingsError::Unusable {
             name: NETWORKS,
             problem,
@@ -119,7 +120,7 @@ impl Outgoing {
         Ok(Outgoing {
             allowed: allowed.into(),
             lookup,
-            trust: Arc::clone(&trust.config),
+            trust,
         })
     }
 
@@ -129,11 +130,40 @@ impl Outgoing {
     /// # Errors
     /// Why not.
     pub fn check(&self, url: &str) -> Result<(), Refusal> {
-        let target = Target::parse(url)?;
-        match &target.host {
-            Host::Address(address) => self.judge(&target, *address),
-            Host::Name(_) => self.judge_unresolved(&target),
-        }
+        self.judge_written(&Target::parse(url)?)
+    }
+
+    /// The same of a mail server.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_mail(&self, host: &str, port: u16, encrypted: bool) -> Result<(), Refusal> {
+        self.judge_written(&Target::mail(host, port, encrypted)?)
+    }
+
+    /// The addresses of a mail server, each of them judged: to be connected to as they are, without
+    /// looking the name up again. `encrypted` says whether TLS comes before anything else is said.
+    ///
+    /// # Errors
+    /// [`OutgoingError`].
+    pub async fn mail_addresses(
+        &self,
+        host: &str,
+        port: u16,
+        encrypted: bool,
+    ) -> Result<Vec<SocketAddr>, OutgoingError> {
+        let target = Target::mail(host, port, encrypted)?;
+        let addresses = self.resolve(&target).await?;
+        Ok(addresses
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect())
+    }
+
+    /// The root certificates that are trusted, as PEM: for clients that take them as text only.
+    #[must_use]
+    pub fn roots(&self) -> &str {
+        &self.trust.pem
     }
 
     /// Sends a request and reads the answer.
@@ -195,6 +225,13 @@ impl Outgoing {
         Ok(addresses)
     }
 
+    fn judge_written(&self, target: &Target) -> Result<(), Refusal> {
+        match &target.host {
+            Host::Address(address) => self.judge(target, *address),
+            Host::Name(_) => self.judge_unresolved(target),
+        }
+    }
+
     /// What can be said of a name before it is looked up: without networks of the operator, one that
     /// could only lie there is not even asked for.
     fn judge_unresolved(&self, target: &Target) -> Result<(), Refusal> {
@@ -232,7 +269,7 @@ impl Outgoing {
         addresses: &[IpAddr],
     ) -> Result<reqwest::Client, OutgoingError> {
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.trust.as_ref().clone())
+            .tls_backend_preconfigured(self.trust.config.as_ref().clone())
             .dns_resolver(lookup::Nothing)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

@@ -33,6 +33,12 @@ pub enum Refusal {
     /// A port that receivers on the internet do not use.
     #[error("must use port 443 or 8443")]
     Port,
+    /// Mail in plain text to the open internet.
+    #[error("must be reached with TLS or STARTTLS")]
+    PlainMail,
+    /// A port that mail servers do not take submissions on.
+    #[error("must use port 465, 587 or 2525")]
+    MailPort,
     /// A service that tells a cloud machine its credentials.
     #[error("is a metadata service")]
     Metadata,
@@ -88,6 +94,8 @@ impl Refusal {
             Refusal::LocalName => "local_name",
             Refusal::PlainHttp => "plain_http",
             Refusal::Port => "port",
+            Refusal::PlainMail => "plain_mail",
+            Refusal::MailPort => "mail_port",
             Refusal::Metadata => "metadata",
             Refusal::Unspecified => "unspecified",
             Refusal::Loopback => "loopback",

@@ -2,7 +2,7 @@
 //! silently puts right, another takes for something else.
 
 use super::Refusal;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use url::Url;
 
 /// Characters of an address: receivers use a few hundred.
@@ -11,7 +11,10 @@ const URL_CHARS_MAX: usize = 2_048;
 const NAME_CHARS_MAX: usize = 253;
 const LABEL_CHARS_MAX: usize = 63;
 /// Where receivers on the internet listen.
-const PORTS: [u16; 2] = [443, 8443];
+const WEB_PORTS: &[u16] = &[443, 8443];
+/// Where mail servers take submissions (RFC 8314, and the port that providers use besides). Port 25 is
+/// between mail servers.
+const MAIL_PORTS: &[u16] = &[465, 587, 2525];
 /// Names that are not of the public name space: RFC 6761, 6762, 8375, 9476, and those that networks
 /// and container platforms use among themselves.
 const LOCAL_SUFFIXES: [&str; 20] = [
@@ -46,12 +49,21 @@ pub(super) enum Host {
     Address(IpAddr),
 }
 
+/// What is spoken there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Web,
+    Mail,
+}
+
 /// An address that could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) url: Url,
     pub(super) host: Host,
     pub(super) port: u16,
+    purpose: Purpose,
+    encrypted: bool,
 }
 
 impl Target {
@@ -82,7 +94,33 @@ impl Target {
         let port = url.port_or_known_default().filter(|port| *port > 0);
         let port = port.ok_or(Refusal::Port)?;
         let host = host(&url, authority)?;
-        Ok(Target { url, host, port })
+        Ok(Target {
+            encrypted: url.scheme() == "https",
+            purpose: Purpose::Web,
+            url,
+            host,
+            port,
+        })
+    }
+
+    /// Reads the host and the port of a mail server, the host by the rules of an address.
+    pub(super) fn mail(host: &str, port: u16, encrypted: bool) -> Result<Target, Refusal> {
+        if port == 0 {
+            return Err(Refusal::MailPort);
+        }
+        let address = if host.parse::<Ipv6Addr>().is_ok() {
+            format!("https://[{host}]:{port}/")
+        } else if host.contains(['/', '?', '#', '@', ':', '[', ']']) {
+            return Err(Refusal::Odd);
+        } else {
+            format!("https://{host}:{port}/")
+        };
+        let target = Target::parse(&address)?;
+        Ok(Target {
+            purpose: Purpose::Mail,
+            encrypted,
+            ..target
+        })
     }
 
     /// Why it can only be meant for the operator's own networks, if it can.
@@ -91,12 +129,16 @@ impl Target {
             Host::Name(name) => is_local(name),
             Host::Address(_) => false,
         };
+        let (ports, plain, port) = match self.purpose {
+            Purpose::Web => (WEB_PORTS, Refusal::PlainHttp, Refusal::Port),
+            Purpose::Mail => (MAIL_PORTS, Refusal::PlainMail, Refusal::MailPort),
+        };
         if local {
             Some(Refusal::LocalName)
-        } else if self.url.scheme() != "https" {
-            Some(Refusal::PlainHttp)
-        } else if !PORTS.contains(&self.port) {
-            Some(Refusal::Port)
+        } else if !self.encrypted {
+            Some(plain)
+        } else if !ports.contains(&self.port) {
+            Some(port)
         } else {
             None
         }

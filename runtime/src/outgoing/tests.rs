@@ -328,6 +328,62 @@ fn the_open_internet_is_not_refused() {
     }
 }
 
+/// Hosts and ports of mail servers, whether TLS is used, and what is wrong.
+const REFUSED_MAIL: &[(&str, u16, bool, Refusal)] = &[
+    ("", 587, true, Refusal::Unreadable),
+    ("mail.example.net:587", 587, true, Refusal::Odd),
+    ("mail.example.net/x", 587, true, Refusal::Odd),
+    ("mail.example.net?x", 587, true, Refusal::Odd),
+    ("mail.example.net#x", 587, true, Refusal::Odd),
+    ("u@mail.example.net", 587, true, Refusal::Odd),
+    ("[::1]", 587, true, Refusal::Odd),
+    ("mail.example.net\r\nRCPT", 587, true, Refusal::Odd),
+    ("mail.example.net", 0, true, Refusal::MailPort),
+    ("mail.example.net.", 587, true, Refusal::TrailingDot),
+    ("2130706433", 587, true, Refusal::OddAddress),
+    ("8.8.8.8", 587, false, Refusal::PlainMail),
+    ("8.8.8.8", 25, true, Refusal::MailPort),
+    ("8.8.8.8", 443, true, Refusal::MailPort),
+    ("8.8.8.8", 6379, true, Refusal::MailPort),
+    ("localhost", 587, true, Refusal::LocalName),
+    ("postfix", 587, true, Refusal::LocalName),
+    ("127.0.0.1", 587, true, Refusal::Loopback),
+    ("::1", 587, true, Refusal::Loopback),
+    ("10.0.0.25", 465, true, Refusal::Private),
+    ("169.254.169.254", 587, true, Refusal::Metadata),
+    ("to4-10-0-0-1.example.net", 587, true, Refusal::Private),
+    ("to4-8-8-8-8.example.net", 25, true, Refusal::MailPort),
+];
+
+#[tokio::test]
+async fn mail_servers_are_judged_by_the_same_rules() {
+    let outgoing = client(&[]);
+    for (host, port, encrypted, expected) in REFUSED_MAIL {
+        let outcome = outgoing.mail_addresses(host, *port, *encrypted).await;
+        let refused = outcome.err();
+        assert_eq!(
+            refused,
+            Some(OutgoingError::Refused(*expected)),
+            "{host:?} {port}"
+        );
+    }
+    for port in [465, 587, 2525] {
+        assert_eq!(outgoing.check_mail("mail.example.net", port, true), Ok(()));
+        assert_eq!(
+            outgoing.check_mail("2606:4700:4700::1111", port, true),
+            Ok(())
+        );
+    }
+    // The operator's own server, on the port between servers and in plain text.
+    let outgoing = client(&["127.0.0.0/8"]);
+    for host in ["127.0.0.1", "to4-127-0-0-1.example.net"] {
+        let found = outgoing.mail_addresses(host, 25, false).await;
+        assert_eq!(found, Ok(vec!["127.0.0.1:25".parse().unwrap()]));
+    }
+    let elsewhere = outgoing.mail_addresses("10.0.0.1", 25, false).await;
+    assert_eq!(elsewhere, Err(OutgoingError::Refused(Refusal::Private)));
+}
+
 /// A receiver on a loopback address of its own: answers every request with the same bytes.
 struct Receiver {
     port: u16,
