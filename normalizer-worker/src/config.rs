@@ -2,8 +2,11 @@
 
 use crate::control::{Fixed, GeoDatabase};
 use crate::cut::Full;
+use crate::notify;
 use crate::probe::Step;
 use millrace_detection::indicators::ScoreMode;
+use millrace_runtime::boot::{BootError, master_key};
+use millrace_runtime::outgoing::Outgoing;
 use millrace_runtime::probe::Probe;
 use millrace_shared::Signal;
 use millrace_shared::limits::BATCH_ROWS_MAX;
@@ -45,6 +48,8 @@ pub struct Config {
     pub letter_days: i32,
     /// Where indicator files lie.
     pub indicators_dir: Option<PathBuf>,
+    /// With what notifications are sent.
+    pub notify: notify::Means,
     /// What of the pure half does not depend on the control tables.
     pub fixed: Fixed,
     /// Where it ends itself, if at all.
@@ -56,7 +61,7 @@ impl Config {
     ///
     /// # Errors
     /// Names the setting and the fix.
-    pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
+    pub fn read(settings: &Settings) -> Result<Self, BootError> {
         let size = |name, range| {
             settings
                 .within(name, range)
@@ -79,6 +84,11 @@ impl Config {
             letter_days: i32::try_from(settings.within("MILLRACE_DEAD_LETTER_DAYS", 1..=3650)?)
                 .unwrap_or(i32::MAX),
             indicators_dir: directory(settings)?,
+            notify: notify::Means {
+                rules: notify::Rules::read(settings)?,
+                outgoing: Outgoing::from_settings(settings)?,
+                master: master_key(settings)?,
+            },
             fixed: Fixed {
                 geo: geo(settings)?,
                 ioc_mode: ioc_mode(settings)?,
@@ -157,16 +167,20 @@ fn ioc_mode(settings: &Settings) -> Result<ScoreMode, SettingsError> {
 mod tests {
     use super::*;
 
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
     fn config(pairs: &[(&str, &str)]) -> Result<Config, String> {
-        let stores = [
+        let given = [
+            ("MILLRACE_MASTER_KEY", KEY),
             ("MILLRACE_REDIS_URL", "redis://127.0.0.1:1"),
             ("MILLRACE_CLICKHOUSE_URL", "http://127.0.0.1:1"),
             ("MILLRACE_POSTGRES_URL", "postgres://m@127.0.0.1:1/m"),
         ];
-        let vars = stores
+        let vars = given
             .iter()
             .chain(pairs)
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect::<std::collections::BTreeMap<_, _>>();
         Config::read(&Settings::from_vars(vars).unwrap()).map_err(|error| error.to_string())
     }
 
@@ -192,6 +206,10 @@ mod tests {
             ("MILLRACE_INDICATORS_DIR", "/nowhere/at/all"),
             ("MILLRACE_GEOIP_DATABASE", "/nowhere/at/all"),
             ("MILLRACE_FAIL_POINT", "prepared"),
+            ("MILLRACE_MASTER_KEY", ""),
+            ("MILLRACE_OUTGOING_NETWORKS", "everywhere"),
+            ("MILLRACE_NOTIFY_TIMEOUT_S", "0"),
+            ("MILLRACE_ALERT_URL", "https://soc.example.net/"),
         ] {
             let refused = config(&[(name, value)]).err().unwrap();
             assert!(refused.starts_with(name), "{refused}");

@@ -19,7 +19,7 @@ pub const EVERY: Duration = Duration::from_secs(5);
 /// States of the ledger that are shown; audited batches are done with.
 const STATES: [&str; 3] = ["PREPARED", "COMMITTED", "PARKED"];
 /// States of the outbox.
-const OUTBOX_STATES: [&str; 3] = ["pending", "sent", "dead"];
+const OUTBOX_STATES: [&str; 4] = ["pending", "sent", "dead", "dropped"];
 /// Sides of the books.
 const SIDES: [&str; 3] = ["stored", "rejected", "dead_lettered"];
 
@@ -98,11 +98,18 @@ async fn ledger_states(plant: &Plant) -> Result<(), WorkerError> {
 }
 
 async fn outbox(plant: &Plant) -> Result<(), WorkerError> {
-    let sql = "SELECT state, count(*) FROM outbox GROUP BY state";
+    let sql = "SELECT state, count(*), extract(epoch FROM now() - min(queued_at))::float8 \
+                 FROM outbox GROUP BY state";
     let mut counts: HashMap<String, i64> = HashMap::new();
+    let mut oldest = 0.0;
     for row in plant.desk.pool.get().await?.query(sql, &[]).await? {
-        counts.insert(row.try_get(0)?, row.try_get(1)?);
+        let state: String = row.try_get(0)?;
+        if state == "pending" {
+            oldest = row.try_get(2)?;
+        }
+        counts.insert(state, row.try_get(1)?);
     }
+    metrics::OUTBOX_OLDEST.set(&[], oldest);
     for state in OUTBOX_STATES {
         metrics::OUTBOX.set(&[state], float(counts.get(state).copied().unwrap_or(0)));
     }

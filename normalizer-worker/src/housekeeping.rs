@@ -17,6 +17,8 @@ const LOCK: i64 = 7_770_003;
 const ROWS_AT_ONCE: i64 = 10_000;
 /// Days that audited batches can be asked for by their id, and that sent notifications are shown.
 const KEPT_DAYS: i32 = 7;
+/// Days that a notification which could not be delivered can be looked at, and be sent again.
+const DEAD_DAYS: i32 = 30;
 /// Days raw samples are kept; with policies the database sees to it (timescale-init).
 const SAMPLES_DAYS: i32 = 30;
 
@@ -40,7 +42,7 @@ const EXPIRE: &str = "WITH due AS ( \
      FROM due WHERE d.id = due.id RETURNING d.state";
 
 /// Removes, in this order; every statement deletes at most `$1` rows, of an age of so many days.
-const REMOVALS: [(&str, i32, &str); 4] = [
+const REMOVALS: [(&str, i32, &str); 5] = [
     (
         "rule_window",
         0,
@@ -58,8 +60,15 @@ const REMOVALS: [(&str, i32, &str); 4] = [
         "outbox",
         KEPT_DAYS,
         "DELETE FROM outbox WHERE ctid = ANY (ARRAY( \
-           SELECT ctid FROM outbox WHERE state = 'sent' \
+           SELECT ctid FROM outbox WHERE state IN ('sent', 'dropped') \
               AND created_at < now() - make_interval(days => $2) LIMIT $1))",
+    ),
+    (
+        "outbox",
+        DEAD_DAYS,
+        "DELETE FROM outbox WHERE ctid = ANY (ARRAY( \
+           SELECT ctid FROM outbox WHERE state = 'dead' \
+              AND finished_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
     (
         "dead_letter",

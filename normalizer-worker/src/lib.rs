@@ -7,6 +7,7 @@
 //!        write to ClickHouse (resolve, when in doubt)
 //!        commit to PostgreSQL: ledger, samples, windows, alerts, books, in one transaction
 //!        audit → trim the stream
+//!        notify: what the commit left in the outbox → channels
 //! ```
 //!
 //! A batch that is committed is stored once, whatever was killed when; see `shard` for the order of
@@ -62,6 +63,8 @@ pub mod recover;
 pub mod commit;
 pub mod audit;
 pub mod shard;
+
+pub mod notify;
 
 pub mod gauges;
 pub mod housekeeping;

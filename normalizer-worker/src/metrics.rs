@@ -113,14 +113,38 @@ pub static BALANCE: Gauge = Gauge::new(
 /// Alerts.
 pub static ALERTS: Counter = Counter::new(
     "millrace_alerts_total",
-    "Firings of rules: raised as new alerts, or joined to an open one.",
+    "Firings of rules: raised as new alerts, or joined to an open one (the overflow alert of their rule included).",
     &["outcome", "severity"],
 );
 /// Outbox.
 pub static OUTBOX: Gauge = Gauge::new(
     "millrace_outbox_notifications",
-    "Notifications by state: pending, sent, dead.",
+    "Notifications by state: pending, sent, dead (given up), dropped (their channel is gone, switched off or overrun).",
     &["state"],
+);
+/// Age of the oldest notification.
+pub static OUTBOX_OLDEST: Gauge = Gauge::new(
+    "millrace_outbox_oldest_seconds",
+    "Age of the oldest notification that is not delivered yet, 0 without one.",
+    &[],
+);
+/// Attempts to deliver.
+pub static NOTIFICATIONS: Counter = Counter::new(
+    "millrace_notifications_total",
+    "Attempts to deliver a notification, by kind of channel and outcome: sent, pending (tried again later), dead, dropped, overtaken (the lease was lost).",
+    &["kind", "outcome"],
+);
+/// Time of an attempt.
+pub static NOTIFICATION_SECONDS: Histogram = Histogram::new(
+    "millrace_notification_seconds",
+    "Time of one attempt to deliver a notification.",
+    &["kind"],
+);
+/// Escalations.
+pub static ESCALATIONS: Counter = Counter::new(
+    "millrace_alert_escalations_total",
+    "Alerts that nobody acknowledged in time.",
+    &[],
 );
 /// Dead letters.
 pub static POISON: Counter = Counter::new(
@@ -205,6 +229,10 @@ pub static ALL: &[&dyn Declared] = &[
     &BALANCE,
     &ALERTS,
     &OUTBOX,
+    &OUTBOX_OLDEST,
+    &NOTIFICATIONS,
+    &NOTIFICATION_SECONDS,
+    &ESCALATIONS,
     &POISON,
     &DEAD_LETTERS,
     &DEAD_LETTERS_OLDEST,

@@ -11,7 +11,7 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{gauges, housekeeping, indicator_files};
+use crate::{gauges, housekeeping, indicator_files, notify};
 use deadpool_postgres::Pool;
 use millrace_runtime::redis::open;
 use millrace_shared::ids::ShardId;
@@ -88,6 +88,10 @@ pub async fn run(
             shutdown.clone(),
         )),
         tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
+        tokio::spawn(notify::run(
+            notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
+            shutdown.clone(),
+        )),
     ];
     tracing::info!(worker = config.name, shards, "worker started");
     owner.own(config.lease / RENEWALS, &shutdown).await;

@@ -12,6 +12,7 @@ mod text;
 mod series;
 mod locks;
 mod windows;
+mod plan;
 mod raise;
 mod letters;
 mod books;

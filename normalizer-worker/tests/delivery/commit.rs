@@ -78,8 +78,8 @@ fn a_window_fills_over_shards_and_workers_and_raises_one_alert() {
 fn a_new_alert_leaves_a_notification_where_a_channel_wants_it() {
     let stage = Stage::new();
     stage.sql(&format!(
-        "INSERT INTO notification_channel (id, org_id, name, kind, min_severity, url) \
-         VALUES (gen_random_uuid(), '{}', 'c', 'webhook', 'medium', 'https://example.com/')",
+        "INSERT INTO notification_channel (id, org_id, name, kind, min_severity) \
+         VALUES (gen_random_uuid(), '{}', 'c', 'webhook', 'medium')",
         stage.org
     ));
     add_rule(&stage, &brute_force());
@@ -213,4 +213,127 @@ fn indicators_of_files_match_and_cease_with_the_file() {
     });
     worker.stop();
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Entries of a storm, and failures in each.
+const STORM: (u32, u32) = (200, 1_000);
+
+#[test]
+fn a_storm_of_matches_makes_few_alerts_with_exact_counts() {
+    let stage = Stage::new();
+    stage.sql(&format!(
+        "INSERT INTO notification_channel (id, org_id, name, kind, min_severity) \
+         VALUES (gen_random_uuid(), '{}', 'c', 'webhook', 'info')",
+        stage.org
+    ));
+    let rule = |id: &str, field: &str| {
+        json!({
+            "id": id, "name": id, "version": 1, "severity": "high", "message": "m", "scope": ["audit"],
+            "selection": [{"field": "outcome", "op": "eq_ci", "value": "FAILURE"}],
+            "dedupe": {"keys": [field], "window_seconds": 600},
+        })
+    };
+    // One repeats itself, the other is never the same twice.
+    add_rule(&stage, &rule("REPEATS", "ip"));
+    add_rule(&stage, &rule("DISTINCT", "actor.id"));
+    let worker = stage.worker(&[]);
+    let (entries, events) = STORM;
+    for entry in 0..entries {
+        let failures: Vec<Value> = (0..events)
+            .map(|n| {
+                json!({"event_type": "AUTHENTICATION", "action": "login", "outcome": "FAILURE",
+                       "service": "api", "ip": format!("198.51.100.{}", n % 20),
+                       "actor": {"id": format!("u-{entry}-{n}")}})
+            })
+            .collect();
+        let shard = shard(Signal::Audit, u16::try_from(entry % 2).unwrap());
+        stage.append(shard, &json!({"events": failures}), events);
+    }
+    let matches = i64::from(entries * events);
+    stage.until("all matches are counted", &true, || {
+        alert(&stage, "sum(count)") >= 2 * matches
+    });
+    let of = |what: &str, rule: &str| {
+        alert(&stage, &format!("{what} FILTER (WHERE rule_id = '{rule}')"))
+    };
+    assert_eq!(of("sum(count)", "REPEATS"), matches);
+    assert_eq!(of("sum(count)", "DISTINCT"), matches);
+    assert_eq!(of("count(*)", "REPEATS"), 20, "one for each address");
+    // Two hundred one by one, and the rest in one for each of the batches that met.
+    let distinct = of("count(*)", "DISTINCT");
+    assert!((201..=2 * 201).contains(&distinct), "{distinct}");
+    let further = of("max(count)", "DISTINCT");
+    assert!(further >= matches / 4, "{further}");
+    // What was told is what there is, whatever was counted up.
+    let told = format!(
+        "SELECT count(*) FROM outbox WHERE org_id = '{}' AND event = 'created'",
+        stage.org
+    );
+    assert_eq!(stage.number(&told), 20 + distinct);
+    let more = format!(
+        "{} AND event <> 'created'",
+        told.trim_end_matches(" AND event = 'created'")
+    );
+    assert_eq!(stage.number(&more), 0);
+    worker.stop();
+}
+
+#[test]
+fn an_alert_that_becomes_graver_says_so_once_for_each_step() {
+    let stage = Stage::new();
+    stage.sql(&format!(
+        "INSERT INTO notification_channel (id, org_id, name, kind, min_severity) \
+         VALUES (gen_random_uuid(), '{}', 'c', 'webhook', 'high')",
+        stage.org
+    ));
+    let rule = |version: u32, severity: &str| {
+        let mut rule = brute_force();
+        let members = rule.as_object_mut().unwrap();
+        members.retain(|name, _| name != "window" && name != "group_by");
+        rule["version"] = version.into();
+        rule["severity"] = severity.into();
+        rule
+    };
+    add_rule(&stage, &rule(1, "medium"));
+    let worker = stage.worker(&[]);
+    let send = || {
+        stage.append(shard(Signal::Audit, 0), &failures(1, "198.51.100.7"), 1);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    };
+    stage.until("an alert", &1, || {
+        send();
+        alert(&stage, "count(*)")
+    });
+    let outbox = |event: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM outbox WHERE org_id = '{}' AND event = '{event}'",
+            stage.org
+        );
+        stage.number(&sql)
+    };
+    assert_eq!((outbox("created"), outbox("severity_raised")), (0, 0));
+    // The rule is made graver; the alert that is open rises with its next firing.
+    stage.sql(&format!(
+        "UPDATE rule SET body = jsonb_set(body, '{{severity}}', '\"critical\"'), \
+                from_revision = nextval('control_revision') WHERE org_id = '{}'",
+        stage.org
+    ));
+    stage.until("the alert rises", &1, || {
+        send();
+        alert(
+            &stage,
+            "count(*) FILTER (WHERE severity = 'critical' AND severity_rank = 4)",
+        )
+    });
+    send();
+    send();
+    stage.until("it is told", &1, || outbox("severity_raised"));
+    assert_eq!((alert(&stage, "count(*)"), outbox("created")), (1, 0));
+    let history = format!(
+        "SELECT count(*) FROM alert_event WHERE org_id = '{}' AND what = 'severity' \
+            AND note = 'from medium to critical'",
+        stage.org
+    );
+    assert_eq!(stage.number(&history), 1);
+    worker.stop();
 }

@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 /// Shards per signal: enough for two workers to share, few enough to take over at once.
 const SHARDS: i16 = 2;
+/// Of these tests alone.
+const MASTER_KEY: &str = "5f1d9c0a7e3b42866ad1f0e29b57c3d84416a8027be9d35c90f86e1247ab3dce";
 /// What a busy machine needs for a step that takes a second alone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -254,6 +256,7 @@ impl Stage {
         command
             .envs(ENGINES.settings())
             .env("MILLRACE_PROFILE", "development")
+            .env("MILLRACE_MASTER_KEY", MASTER_KEY)
             .env("MILLRACE_WORKER_ADMIN_LISTEN", "127.0.0.1:0")
             .env("MILLRACE_WORKER_THREADS", "2")
             .env("MILLRACE_LOG_FORMAT", "text")

@@ -20,6 +20,9 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/lease.rs",
     "normalizer-worker/src/ledger.rs",
     "normalizer-worker/src/commit/",
+    // The outbox: what waits, what became of it, and what is told because nothing happened.
+    "normalizer-worker/src/notify/queue.rs",
+    "normalizer-worker/src/notify/escalate.rs",
     "normalizer-worker/src/audit.rs",
     "normalizer-worker/src/store.rs",
     "normalizer-worker/src/control_loader.rs",
