@@ -2,6 +2,8 @@
 
 use crate::store::Limits;
 use millrace_runtime::boot::{self, BootError};
+use millrace_runtime::outgoing::Outgoing;
+use millrace_shared::secret::MasterKey;
 use millrace_shared::settings::Settings;
 use std::time::Duration;
 
@@ -21,6 +23,10 @@ pub struct Config {
     pub clickhouse_url: String,
     /// PostgreSQL.
     pub postgres_url: String,
+    /// Seals the addresses of channels.
+    pub master_key: MasterKey,
+    /// Judges them.
+    pub outgoing: Outgoing,
     /// Worker threads.
     pub threads: usize,
     /// What one query may take.
@@ -41,6 +47,8 @@ impl Config {
             redis_url: settings.text("MILLRACE_REDIS_URL")?.to_owned(),
             clickhouse_url: settings.text("MILLRACE_CLICKHOUSE_URL")?.to_owned(),
             postgres_url: settings.text("MILLRACE_POSTGRES_URL")?.to_owned(),
+            master_key: boot::master_key(settings)?,
+            outgoing: Outgoing::from_settings(settings)?,
             threads: boot::threads(settings, "MILLRACE_QUERY_THREADS")?,
             limits: Limits {
                 timeout: Duration::from_secs(timeout),
@@ -58,8 +66,10 @@ mod tests {
 
     #[test]
     fn a_setting_out_of_range_is_named() {
+        let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let with = |name: &str, value: &str| {
             let vars = [
+                ("MILLRACE_MASTER_KEY", key),
                 ("MILLRACE_REDIS_URL", "redis://127.0.0.1"),
                 ("MILLRACE_CLICKHOUSE_URL", "http://127.0.0.1"),
                 ("MILLRACE_POSTGRES_URL", "postgres://127.0.0.1/millrace"),
@@ -72,7 +82,12 @@ mod tests {
             with("MILLRACE_QUERY_CONCURRENCY", "3").unwrap().concurrency,
             3
         );
-        for name in ["MILLRACE_QUERY_TIMEOUT_S", "MILLRACE_QUERY_CONCURRENCY"] {
+        for name in [
+            "MILLRACE_QUERY_TIMEOUT_S",
+            "MILLRACE_QUERY_CONCURRENCY",
+            "MILLRACE_MASTER_KEY",
+            "MILLRACE_OUTGOING_NETWORKS",
+        ] {
             let refused = with(name, "0").unwrap_err();
             assert!(refused.contains(name), "{refused}");
         }

@@ -45,6 +45,8 @@ pub struct Api {
     clickhouse: store::Clickhouse,
     streams: Arc<store::Streams>,
     trail: trail::Trail,
+    master_key: millrace_shared::secret::MasterKey,
+    outgoing: millrace_runtime::outgoing::Outgoing,
 }
 
 /// Runs the query API as a process: settings, listeners, signals.

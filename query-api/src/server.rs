@@ -116,5 +116,7 @@ fn open(config: &Config) -> Result<Api, QueryError> {
         trail: Trail::new(pg.clone(), Arc::clone(&streams)),
         streams,
         pg,
+        master_key: config.master_key.clone(),
+        outgoing: config.outgoing.clone(),
     })
 }

@@ -91,6 +91,43 @@ const ROUTES: &[(&str, &str, Access)] = &[
         "/api/v1/alerts/{id}/notes",
         Some(Permission::AlertsTriage),
     ),
+    ("GET", "/api/v1/channels", Some(Permission::ChannelsRead)),
+    ("POST", "/api/v1/channels", Some(Permission::ChannelsManage)),
+    (
+        "GET",
+        "/api/v1/channels/{id}",
+        Some(Permission::ChannelsRead),
+    ),
+    (
+        "PUT",
+        "/api/v1/channels/{id}",
+        Some(Permission::ChannelsManage),
+    ),
+    (
+        "DELETE",
+        "/api/v1/channels/{id}",
+        Some(Permission::ChannelsManage),
+    ),
+    (
+        "POST",
+        "/api/v1/channels/{id}/test",
+        Some(Permission::ChannelsManage),
+    ),
+    (
+        "GET",
+        "/api/v1/notifications",
+        Some(Permission::ChannelsRead),
+    ),
+    (
+        "POST",
+        "/api/v1/notifications/{id}/retry",
+        Some(Permission::ChannelsManage),
+    ),
+    (
+        "POST",
+        "/api/v1/notifications/{id}/drop",
+        Some(Permission::ChannelsManage),
+    ),
     ("GET", "/api/v1/rules", Some(Permission::RulesRead)),
     ("POST", "/api/v1/rules", Some(Permission::RulesManage)),
     ("POST", "/api/v1/rules/test", Some(Permission::RulesTest)),

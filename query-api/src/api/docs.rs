@@ -2,8 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, audit, dead_letters, ledger, logs, metric, pipelines, rules, rum, soc, traces, usage,
-    whoami,
+    alerts, audit, channels, dead_letters, ledger, logs, metric, notifications, pipelines, rules,
+    rum, soc, traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -44,6 +44,15 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         alerts::status,
         alerts::assign,
         alerts::note,
+        channels::list,
+        channels::create,
+        channels::show,
+        channels::update,
+        channels::remove,
+        channels::test,
+        notifications::list,
+        notifications::retry,
+        notifications::drop_one,
         rules::list,
         rules::create,
         rules::test,

@@ -10,6 +10,9 @@ mod audit;
 mod rum;
 mod soc;
 mod alerts;
+mod channels;
+mod address;
+mod notifications;
 mod rules;
 mod pipelines;
 mod usage;
@@ -62,6 +65,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(at("/rum/pages").route(get().to(rum::pages)))
         .service(at("/soc/overview").route(get().to(soc::overview)))
         .configure(handling)
+        .configure(telling)
         .default_service(web::to(not_found));
     config.service(scope).configure(docs::routes);
 }
@@ -105,6 +109,26 @@ fn handling(config: &mut ServiceConfig) {
         .service(at("/dead-letters/{id}").route(get().to(dead_letters::show)))
         .service(at("/dead-letters/{id}/replay").route(post().to(dead_letters::replay)))
         .service(at("/dead-letters/{id}/drop").route(post().to(dead_letters::drop_letter)));
+}
+
+/// Registers the routes of notification channels and of what is sent to them.
+fn telling(config: &mut ServiceConfig) {
+    config
+        .service(
+            at("/channels")
+                .route(get().to(channels::list))
+                .route(post().to(channels::create)),
+        )
+        .service(
+            at("/channels/{id}")
+                .route(get().to(channels::show))
+                .route(put().to(channels::update))
+                .route(delete().to(channels::remove)),
+        )
+        .service(at("/channels/{id}/test").route(post().to(channels::test)))
+        .service(at("/notifications").route(get().to(notifications::list)))
+        .service(at("/notifications/{id}/retry").route(post().to(notifications::retry)))
+        .service(at("/notifications/{id}/drop").route(post().to(notifications::drop_one)));
 }
 
 /// A resource under the API's root, which answers other methods with 405.

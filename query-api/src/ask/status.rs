@@ -49,6 +49,15 @@ impl AlertStatus {
             .find(|status| status.as_str() == text)
     }
 
+    /// Whether nothing is left to be done.
+    #[must_use]
+    pub const fn settles(self) -> bool {
+        match self {
+            AlertStatus::Resolved | AlertStatus::Closed | AlertStatus::FalsePositive => true,
+            AlertStatus::Open | AlertStatus::Acknowledged | AlertStatus::InProgress => false,
+        }
+    }
+
     /// open → acknowledged → in_progress → resolved | closed | false_positive; those may be
     /// opened again.
     #[must_use]

@@ -47,6 +47,10 @@ permissions! {
     PipelinesRead = "pipelines:read",
     /// Make, change and remove normalization pipelines.
     PipelinesManage = "pipelines:manage",
+    /// See notification channels, and what became of notifications.
+    ChannelsRead = "channels:read",
+    /// Make, change, try and remove notification channels; send again what was given up.
+    ChannelsManage = "channels:manage",
     /// See usage.
     UsageRead = "usage:read",
     /// See who sends.
@@ -158,11 +162,13 @@ const VIEWER: Permissions = Permissions::of(&[
 const ANALYST: Permissions = VIEWER.and(Permissions::of(&[
     Permission::AlertsTriage,
     Permission::RulesTest,
+    Permission::ChannelsRead,
     Permission::DeadLettersRead,
 ]));
 const THREAT_HUNTER: Permissions = ANALYST.and(Permissions::of(&[Permission::RulesManage]));
 const ADMIN: Permissions = THREAT_HUNTER.and(Permissions::of(&[
     Permission::PipelinesManage,
+    Permission::ChannelsManage,
     Permission::DeadLettersRaw,
     Permission::DeadLettersManage,
 ]));

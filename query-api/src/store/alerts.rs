@@ -7,9 +7,11 @@ use crate::answer::Moment;
 use crate::ask::{AlertStatus, Position, TimeRange};
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
+use deadpool_postgres::Transaction;
+use millrace_shared::channel::Happening;
 use millrace_shared::outcome::Refusal;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -63,6 +65,8 @@ pub struct Alert {
     pub acknowledged_at: Option<Moment>,
     /// When it was settled.
     pub resolved_at: Option<Moment>,
+    /// When it was escalated, because nobody acknowledged it since it was opened.
+    pub escalated_at: Option<Moment>,
     /// When it was made.
     pub created_at: Moment,
 }
@@ -73,7 +77,7 @@ macro_rules! alert_columns {
             "SELECT id, rule_id, rule_version, severity, title, message, alert_type, attack,
                     group_key, first_seen, last_seen, count, suppressed, event_ids, observables,
                     risk_score, signal, status, assignee, status_changed_at, acknowledged_at,
-                    resolved_at, created_at FROM alert WHERE org_id = $1 ",
+                    resolved_at, escalated_at, created_at FROM alert WHERE org_id = $1 ",
             $rest
         )
     };
@@ -108,6 +112,7 @@ fn alert(row: &Row) -> Result<Alert, tokio_postgres::Error> {
         status_changed_at: at("status_changed_at")?,
         acknowledged_at: maybe("acknowledged_at")?,
         resolved_at: maybe("resolved_at")?,
+        escalated_at: maybe("escalated_at")?,
         created_at: at("created_at")?,
     })
 }
@@ -391,12 +396,14 @@ const SET_STATUS: &str = "
            acknowledged_at = CASE WHEN $3 = 'acknowledged' THEN coalesce(acknowledged_at, now())
                                   ELSE acknowledged_at END,
            resolved_at = CASE WHEN $3 IN ('resolved', 'closed', 'false_positive') THEN now()
-                              WHEN $3 = 'open' THEN NULL ELSE resolved_at END
+                              WHEN $3 = 'open' THEN NULL ELSE resolved_at END,
+           escalated_at = CASE WHEN $3 = 'open' THEN NULL ELSE escalated_at END
      WHERE org_id = $1 AND id = $2";
 const SET_ASSIGNEE: &str = "UPDATE alert SET assignee = $3 WHERE org_id = $1 AND id = $2";
 const REMEMBER: &str = "
     INSERT INTO alert_event (org_id, alert_id, who, what, from_status, to_status, note)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id::text";
+const TELL: &str = "SELECT notify_alert($1, $2, $3, $4)";
 
 /// Carries out a change; `record` makes its audit event and is the last thing before the commit.
 ///
@@ -447,12 +454,35 @@ pub async fn change(
     let from = after.map(|_| before);
     let params: [&(dyn ToSql + Sync); 7] =
         [&org, &change.id, &change.who, &what, &from, &after, &note];
-    transaction
-        .execute(REMEMBER, &params)
+    let remembered = transaction
+        .query_one(REMEMBER, &params)
         .await
         .map_err(problem)?;
+    if matches!(&change.deed, Deed::Status(to) if to.settles()) {
+        let ordinal: String = remembered.try_get(0).map_err(problem)?;
+        tell(&transaction, change, &ordinal).await?;
+    }
     record().await?;
     transaction.commit().await.map_err(problem)
+}
+
+/// That an alert is settled is told to the channels, by the line of its history.
+async fn tell(
+    transaction: &Transaction<'_>,
+    change: &Change,
+    ordinal: &str,
+) -> Result<(), Problem> {
+    let happened = Happening::Resolved.as_str();
+    let mut detail = json!({ "by": change.who });
+    if let Some(members) = detail.as_object_mut().filter(|_| !change.note.is_empty()) {
+        members.insert("note".to_owned(), change.note.as_str().into());
+    }
+    let params: [&(dyn ToSql + Sync); 4] = [&change.id, &happened, &ordinal, &detail];
+    transaction
+        .query_one(TELL, &params)
+        .await
+        .map_err(problem)?;
+    Ok(())
 }
 
 fn legal(before: &str, to: AlertStatus) -> Result<(), Problem> {

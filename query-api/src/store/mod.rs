@@ -21,6 +21,8 @@ pub mod tokens;
 pub mod series;
 pub mod samples;
 pub mod alerts;
+pub mod channels;
+pub mod notifications;
 pub mod rules;
 pub mod pipelines;
 pub mod usage;

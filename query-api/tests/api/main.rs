@@ -19,6 +19,7 @@ mod traces;
 mod audit;
 mod rum;
 mod alerts;
+mod channels;
 mod rules;
 mod books;
 mod limits;

@@ -1,5 +1,7 @@
 //! What the tests stand on: the engines, an API in this process, organisations with tokens, rows.
 
+use millrace_runtime::outgoing::{Outgoing, SystemLookup};
+use millrace_shared::secret::MasterKey;
 use millrace_shared::settings::Settings;
 use query_api::store::Limits;
 use query_api::{Config, Listeners};
@@ -7,7 +9,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::net::TcpListener;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;
@@ -33,6 +35,10 @@ pub(crate) fn ns(seconds: f64) -> i64 {
     base_ns() + (seconds * 1e9) as i64
 }
 
+/// Of these tests alone.
+pub(crate) const MASTER_KEY: &str =
+    "5f1d9c0a7e3b42866ad1f0e29b57c3d84416a8027be9d35c90f86e1247ab3dce";
+
 fn settings() -> Settings {
     let vars = std::env::vars().filter(|(name, _)| name.ends_with("_URL"));
     Settings::from_vars(vars).unwrap()
@@ -51,6 +57,9 @@ pub(crate) fn config() -> Config {
         redis_url: url("MILLRACE_REDIS_URL"),
         clickhouse_url: url("MILLRACE_CLICKHOUSE_URL"),
         postgres_url: url("MILLRACE_POSTGRES_URL"),
+        master_key: MasterKey::parse(MASTER_KEY).unwrap(),
+        outgoing: Outgoing::new(vec!["127.0.0.0/8".parse().unwrap()], Arc::new(SystemLookup))
+            .unwrap(),
         threads: 2,
         limits: Limits {
             timeout: Duration::from_secs(20),
