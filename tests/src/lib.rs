@@ -8,6 +8,7 @@
 //! org           an organisation of a test's own, with its key and tokens
 //! http          requests as an agent or an analyst sends them
 //! stores        what the stores themselves say
+//! receiver      receivers of notifications, by HTTP and by mail
 //! chaos         the fault laboratory
 //! overload      overload and fairness, measured
 //! docs          the generated documents
@@ -33,6 +34,7 @@ pub mod installation;
 pub mod org;
 pub mod http;
 pub mod stores;
+pub mod receiver;
 pub mod chaos;
 pub mod overload;
 pub mod docs;

@@ -41,6 +41,7 @@ impl Filled {
             .put_as("admin", "/api/v1/pipelines/logs", &steps)
             .must_be(201);
         org.rules_are_loaded();
+        let (channel, notification) = told(&org, &canary);
         send_all(&org, &canary, &trace);
         append_poison(&org, &canary);
         let id_of = |path: &str, list: &str, id: &str| {
@@ -62,6 +63,8 @@ impl Filled {
                 "/api/v1/dead-letters/",
                 id_of("/api/v1/dead-letters", "dead_letters", "id"),
             ),
+            ("/api/v1/channels/", channel),
+            ("/api/v1/notifications/", notification),
             ("/api/v1/rules/", rule),
             ("/api/v1/traces/", trace),
             ("/api/v1/pipelines/", "logs".to_owned()),
@@ -108,6 +111,10 @@ impl Filled {
                 body(rule)
             }
             ("PUT", "/api/v1/rules/{id}") => body(rule),
+            ("POST", "/api/v1/channels") | ("PUT", "/api/v1/channels/{id}") => {
+                body(json!({"name": "mine", "kind": "slack", "enabled": false,
+                            "address": {"url": "https://hooks.example.net/mine"}}))
+            }
             ("PUT", "/api/v1/rules/{id}/enabled") => body(json!({"enabled": false})),
             ("PUT", "/api/v1/pipelines/{signal}") => body(json!({"steps": []})),
             ("POST", "/api/v1/pipelines/test") => {
@@ -119,6 +126,22 @@ impl Filled {
             _ => None,
         }
     }
+}
+
+/// A channel that is switched off, so that no worker touches it, and a notification that was given up;
+/// their ids.
+fn told(org: &Org, canary: &str) -> (String, String) {
+    let body = json!({"name": canary, "kind": "slack", "enabled": false,
+                      "address": {"url": "https://hooks.example.net/x"}});
+    let made = org.tell_as("admin", "/api/v1/channels", &body).must_be(201);
+    let channel = made.json()["id"].as_str().unwrap().to_owned();
+    let id: uuid::Uuid = channel.parse().unwrap();
+    let sql = "INSERT INTO outbox (org_id, channel_id, event, idempotency_key, payload, state, last_error, \
+                                   finished_at) \
+               VALUES ($1, $2, 'test', $3, '{}', 'dead', $3, now()) RETURNING id";
+    let postgres = shared().installation.postgres();
+    let row = block_on(postgres.query_one(sql, &[&org.id, &id, &canary])).unwrap();
+    (channel, row.get::<_, i64>(0).to_string())
 }
 
 /// One event of every signal.
@@ -212,7 +235,7 @@ fn routes(theirs: &Filled) -> Vec<Route> {
             });
         }
     }
-    assert!(routes.len() >= 39, "{}", routes.len());
+    assert!(routes.len() >= 48, "{}", routes.len());
     routes
 }
 
