@@ -59,6 +59,9 @@ fn binding(text: &str) -> Result<(String, String), String> {
 /// Takes rules in.
 pub(crate) async fn import(stores: &Stores, arguments: &Arguments) -> anyhow::Result<Page> {
     let import = take_in(&arguments.path, &options(arguments)?)?;
+    if import.rules.is_empty() && !arguments.dry_run {
+        bail!("nothing was taken in: {}", import.reasons());
+    }
     let mut report = Report::default();
     for refused in &import.refused {
         let what = (&refused.id, &refused.title, refused.file.as_str());

@@ -1,12 +1,13 @@
 //! Places for imports. An import takes memory and time out of proportion to other requests: an
-//! organisation has one at a time, a few may hold their bodies, and one is worked on.
+//! organisation has one at a time, a few may hold their bodies, and one is worked on. Whoever comes
+//! meanwhile waits a little, with its body unread.
 
 use crate::error::Problem;
-use crate::principal::{Slot, Slots};
 use actix_web::web::{Bytes, Payload};
 use millrace_shared::ids::OrgId;
 use millrace_shared::outcome::Refusal;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -14,11 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const BODIES_MAX: usize = 8;
 /// Time for a body: the largest comes in at two megabits a second.
 const BODY_TIME: Duration = Duration::from_secs(60);
+/// Time for which an import waits for a place: most take less.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// The places of this process.
 #[derive(Debug)]
 pub(crate) struct Imports {
-    of_org: Arc<Slots>,
+    of_orgs: Mutex<HashMap<OrgId, Arc<Semaphore>>>,
     bodies: Arc<Semaphore>,
     work: Arc<Semaphore>,
 }
@@ -26,7 +29,7 @@ pub(crate) struct Imports {
 /// A place to hold a body; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _slot: Slot,
+    _of_org: OwnedSemaphorePermit,
     _body: OwnedSemaphorePermit,
     work: Arc<Semaphore>,
 }
@@ -34,7 +37,7 @@ pub(crate) struct Place {
 impl Imports {
     pub(crate) fn new() -> Self {
         Imports {
-            of_org: Slots::new(1, "imports"),
+            of_orgs: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             work: Arc::new(Semaphore::new(1)),
         }
@@ -43,20 +46,37 @@ impl Imports {
     /// Takes a place for an organisation.
     ///
     /// # Errors
-    /// 429 when the organisation has one already, 503 when all are taken.
-    pub(crate) fn take(&self, org: OrgId) -> Result<Place, Problem> {
-        let slot = self.of_org.take(org)?;
-        let body = Arc::clone(&self.bodies).try_acquire_owned();
-        let body = body.map_err(|_| {
-            let detail = format!("{BODIES_MAX} imports are under way; try again");
+    /// 429 when the organisation has one already, 503 when all are taken, and they stay so.
+    pub(crate) async fn take(&self, org: OrgId) -> Result<Place, Problem> {
+        let of_org = within(self.of_org(org)).await.ok_or_else(|| {
+            let detail = "an import of the organisation is under way; try again when it is done";
+            Problem::new(Refusal::QuotaExceeded, detail)
+        })?;
+        let body = within(Arc::clone(&self.bodies)).await.ok_or_else(|| {
+            let detail = format!("{BODIES_MAX} imports are under way; try again later");
             Problem::new(Refusal::Overloaded, detail)
         })?;
         Ok(Place {
-            _slot: slot,
+            _of_org: of_org,
             _body: body,
             work: Arc::clone(&self.work),
         })
     }
+
+    /// The place of an organisation. Those that nobody holds or waits for are forgotten.
+    fn of_org(&self, org: OrgId) -> Arc<Semaphore> {
+        let mut of_orgs = self.of_orgs.lock().unwrap_or_else(PoisonError::into_inner);
+        of_orgs.retain(|_, place| Arc::strong_count(place) > 1);
+        let place = of_orgs
+            .entry(org)
+            .or_insert_with(|| Arc::new(Semaphore::new(1)));
+        Arc::clone(place)
+    }
+}
+
+async fn within(places: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let place = tokio::time::timeout(WAIT, places.acquire_owned()).await;
+    place.ok()?.ok()
 }
 
 impl Place {

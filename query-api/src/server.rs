@@ -112,7 +112,7 @@ fn open(config: &Config) -> Result<Api, QueryError> {
     let streams = Arc::new(Streams::new(&config.redis_url)?);
     Ok(Api {
         authenticator: Authenticator::default(),
-        slots: Slots::new(config.concurrency, "queries"),
+        slots: Slots::new(config.concurrency),
         clickhouse: Clickhouse::new(client, config.limits.clone()),
         imports: Imports::new(),
         trail: Trail::new(pg.clone(), Arc::clone(&streams)),

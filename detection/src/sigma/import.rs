@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Fields of a rule that its alerts show.
 const SHOWN_MAX: usize = 4;
+/// Refused documents that [`Import::reasons`] names.
+const REASONS_NAMED: usize = 10;
 
 /// A file.
 #[derive(Clone, Debug)]
@@ -121,6 +123,23 @@ impl Import {
         import.correlate(&sorted.correlations, &bases, &compiler);
         import.filtered(filters);
         import.without_doubles()
+    }
+
+    /// Why documents were refused, in words: the first of them, and how many more.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let each = self.refused.iter().take(REASONS_NAMED).map(|refused| {
+            let title = refused.title.as_deref().unwrap_or("no title");
+            format!("{} ({title}): {}", refused.file, refused.problem)
+        });
+        let each: Vec<String> = each.collect();
+        match self.refused.len().saturating_sub(each.len()) {
+            0 => each.join("; "),
+            more => format!(
+                "{}; and {more} more, which a dry run names",
+                each.join("; ")
+            ),
+        }
     }
 
     /// Counts the filters that took something away, and refuses those that did not.

@@ -10,8 +10,8 @@ use crate::trail::Entry;
 use actix_web::web::{Data, Json, Payload};
 use millrace_detection::RuleDef;
 use millrace_detection::sigma::{
-    ARCHIVE_BYTES_MAX, Coverage, Import, Imported, Mapped, Options, Refused, Renewal, Technique,
-    coverage, navigator_layer, unpack,
+    ARCHIVE_BYTES_MAX, Coverage, FILE_BYTES_MAX, Import, Imported, Mapped, Options, Refused,
+    Renewal, Technique, coverage, navigator_layer, unpack,
 };
 use millrace_shared::outcome::Refusal;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ const RESULTS_MAX: usize = 20_000;
 const BINDINGS_MAX: usize = 1_000;
 /// Rules that the audit event names; more are found by their revision.
 const TARGETS_NAMED: usize = 20;
+/// What a body that is one file is called.
+const BODY: &str = "body";
 
 /// How rules are taken in.
 #[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
@@ -92,7 +94,8 @@ pub(crate) struct SigmaAnswer {
 /// the body. Correlations and filters count for the rules they come with; files with
 /// `transformations` are processing pipelines. Rules that are known by their id get a new version if
 /// they say something new, and keep what the organisation made of them: whether they run, exceptions,
-/// mute windows, dedupe and test cases.
+/// mute windows, dedupe and test cases. Where nothing can be taken in, the answer is a 422 with the
+/// reasons; a dry run names them all.
 #[utoipa::path(post, path = "/api/v1/rules/import/sigma", params(SigmaSearch), tag = "rules",
     request_body(content = String, content_type = "application/yaml",
         description = "YAML, zip, tar or tar.gz, up to 16 MiB, holding up to 16 MiB of YAML"),
@@ -107,9 +110,11 @@ pub(crate) async fn import(
     let InQuery(search) = asked;
     let dry_run = Loose::flag(search.dry_run.as_ref(), "dry_run")?;
     let options = options(&search)?;
-    let place = api.imports.take(caller.org())?;
+    let place = api.imports.take(caller.org()).await?;
     let body = place.body(payload, ARCHIVE_BYTES_MAX).await?;
-    let (_place, import) = place.work(move || take_in(&body, &options)).await?;
+    let (_place, import) = place
+        .work(move || take_in(&body, &options, dry_run))
+        .await?;
     let rules: Vec<RuleDef> = import.rules.iter().map(|one| one.rule.clone()).collect();
     let bulk = Bulk {
         rules: Arc::new(rules),
@@ -149,9 +154,18 @@ fn options(search: &SigmaSearch) -> Result<Options, Problem> {
     })
 }
 
-fn take_in(body: &[u8], options: &Options) -> Result<Import, Problem> {
+/// The rules of a body. Where there is none, and nobody asked what would come of it, the reasons
+/// are the answer.
+fn take_in(body: &[u8], options: &Options, dry_run: bool) -> Result<Import, Problem> {
     let refused = |detail: String| Problem::new(Refusal::Unprocessable, detail);
-    let sources = unpack("body", body).map_err(|problem| refused(problem.to_string()))?;
+    let sources = unpack(BODY, body).map_err(|problem| refused(problem.to_string()))?;
+    if let [one] = sources.as_slice()
+        && one.name == BODY
+        && one.text.len() > FILE_BYTES_MAX
+    {
+        let detail = format!("a YAML file is larger than {FILE_BYTES_MAX} bytes");
+        return Err(Problem::new(Refusal::TooLarge, detail));
+    }
     if sources.is_empty() {
         let detail = "the archive holds no file that ends in .yml or .yaml";
         return Err(refused(detail.to_owned()));
@@ -160,6 +174,10 @@ fn take_in(body: &[u8], options: &Options) -> Result<Import, Problem> {
     if import.rules.is_empty() && import.refused.is_empty() {
         let detail = "the body holds no rule and no correlation of Sigma";
         return Err(refused(detail.to_owned()));
+    }
+    if import.rules.is_empty() && !dry_run {
+        let detail = format!("nothing was taken in: {}", import.reasons());
+        return Err(refused(detail));
     }
     Ok(import)
 }

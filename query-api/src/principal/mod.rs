@@ -9,7 +9,7 @@ mod caller;
 
 pub use caller::{Caller, authenticate};
 pub use permission::{Permission, Permissions};
-pub use slots::{Slot, Slots};
+pub use slots::Slots;
 pub use token::{Authenticator, TENANT_HEADER};
 
 use crate::error::Problem;

@@ -1,5 +1,5 @@
-//! How many requests of one organisation run at a time, of all or of one sort. One organisation's
-//! rush costs it a 429, and the others nothing.
+//! How many requests of one organisation run at a time. One organisation's rush costs it a 429, and
+//! the others nothing.
 
 use crate::error::Problem;
 use crate::metrics;
@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Slots {
     most: usize,
-    what: &'static str,
     taken: Mutex<HashMap<OrgId, usize>>,
 }
 
@@ -24,12 +23,11 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// With so many for each organisation, of what is called so.
+    /// With so many for each organisation.
     #[must_use]
-    pub fn new(most: usize, what: &'static str) -> Arc<Self> {
+    pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Slots {
             most,
-            what,
             taken: Mutex::default(),
         })
     }
@@ -43,10 +41,7 @@ impl Slots {
         let count = taken.entry(org).or_insert(0);
         if *count >= self.most {
             metrics::CONCURRENCY_REFUSALS.add(&[], 1);
-            let detail = format!(
-                "{} {} of the organisation already run",
-                self.most, self.what
-            );
+            let detail = format!("{} queries of the organisation already run", self.most);
             return Err(Problem::new(Refusal::QuotaExceeded, detail));
         }
         *count += 1;
@@ -80,7 +75,7 @@ mod tests {
 
     #[test]
     fn one_organisation_cannot_take_anothers_slots() {
-        let slots = Slots::new(1, "queries");
+        let slots = Slots::new(1);
         let (ours, theirs) = (OrgId::from_u128(1), OrgId::from_u128(2));
         let held = slots.take(ours).unwrap();
         assert_eq!(

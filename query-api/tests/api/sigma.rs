@@ -202,9 +202,19 @@ async fn what_is_no_import_is_refused_in_words() {
         assert!(detail.contains(word), "{query}: {}", answer.body);
         assert_eq!(answer.problem(status), code, "{query}");
     }
-    let not_yaml = import(&org.admin, &[], "title: [\n").await.ok();
-    assert_eq!(counts(&not_yaml), [0, 0, 0, 1]);
-    assert_eq!(not_yaml["results"][0]["path"], "file");
+    let long = "#".repeat(1024 * 1024 + 1);
+    let answer = import(&org.admin, &[], long).await;
+    assert_eq!(answer.problem(413), "too_large");
+    // Where nothing is taken in, the reasons are the answer; a dry run says the same in full.
+    let not_yaml = import(&org.admin, &[], "title: [\n").await;
+    let detail = not_yaml.body["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("body (no title): file: "), "{detail}");
+    assert_eq!(not_yaml.problem(422), "unprocessable");
+    let dry = import(&org.admin, &[("dry_run", "true")], "title: [\n")
+        .await
+        .ok();
+    assert_eq!(counts(&dry), [0, 0, 0, 1]);
+    assert_eq!(dry["results"][0]["path"], "file");
     assert_eq!(trail(&org).await, Vec::<Value>::new());
 }
 

@@ -322,16 +322,18 @@ fn the_tool_tells_what_is_covered_and_what_it_cannot_take() {
     let file: Value = serde_json::from_slice(&std::fs::read(layer).unwrap()).unwrap();
     let api = org.ask("/api/v1/rules/coverage/navigator");
     assert_eq!(file, api.must_be(200).json());
-    let empty = process::logs().join(format!("{name}-empty"));
-    std::fs::create_dir_all(&empty).unwrap();
-    let empty = empty.display().to_string();
-    let arguments = ["rules", "import-sigma", &empty, "--dry-run"];
-    let output = process::run("millrace-admin", installation.settings(), &arguments);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        !output.status.success() && told.contains("holds no file"),
-        "{told}"
-    );
+    let directory = process::logs().join(format!("{name}-empty"));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.display().to_string();
+    let fails = |word: &str| {
+        let arguments = ["rules", "import-sigma", &path, "--org", name];
+        let output = process::run("millrace-admin", installation.settings(), &arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains(word), "{told}");
+    };
+    fails("holds no file");
+    std::fs::write(directory.join("wrong.yml"), "title: Wrong\n").unwrap();
+    fails("(Wrong): detection: is required");
 }
 
 /// What `docs/detection.md` says of Sigma.
