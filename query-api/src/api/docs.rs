@@ -2,8 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, audit, dead_letters, ledger, logs, metric, pipelines, rules, rum, soc, traces, usage,
-    whoami,
+    alerts, audit, dead_letters, ledger, logs, metric, pipelines, rules, rum, sigma, soc, traces,
+    usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -51,6 +51,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         rules::update,
         rules::remove,
         rules::enable,
+        sigma::import,
+        sigma::covered,
+        sigma::layer,
         pipelines::list,
         pipelines::test,
         pipelines::show,

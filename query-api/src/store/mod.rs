@@ -22,6 +22,7 @@ pub mod series;
 pub mod samples;
 pub mod alerts;
 pub mod rules;
+pub mod rule_import;
 pub mod pipelines;
 pub mod usage;
 pub mod ledger;
