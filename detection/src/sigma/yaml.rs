@@ -17,9 +17,9 @@ const DEPTH_MAX: usize = 32;
 const TEXT_CHARS_MAX: usize = 65_535;
 /// Bytes that a value takes in memory besides its text.
 const VALUE_COST: usize = 96;
-/// Bytes in memory for each byte of a file. Values that are written out take half of that; aliases
-/// could make a megabyte fill any memory.
-const GROWTH_MAX: usize = 16;
+/// Bytes in memory for each byte of a file. Values that are written out take at most two bytes and a
+/// [`VALUE_COST`] each, less than that; aliases could make a megabyte fill any memory.
+const GROWTH_MAX: usize = 64;
 /// Bytes in memory that any file may take: a short one may well have aliases.
 const COST_MIN: usize = 16 * 1024;
 
@@ -45,12 +45,14 @@ pub(super) fn documents(text: &str) -> Read<Vec<Value>> {
         let value = bounded
             .deserialize(document)
             .map_err(|error| wrong(error.to_string()))?;
+        // What follows the last separator is often nothing.
+        if value.is_null() {
+            continue;
+        }
         if documents.len() == DOCUMENTS_MAX {
             return Err(wrong(format!("has more than {DOCUMENTS_MAX} documents")));
         }
-        if !value.is_null() {
-            documents.push(value);
-        }
+        documents.push(value);
     }
     Ok(documents)
 }
