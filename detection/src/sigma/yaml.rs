@@ -13,6 +13,9 @@ pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 const DOCUMENTS_MAX: usize = 200;
 /// Maps and lists inside of each other.
 const DEPTH_MAX: usize = 32;
+/// Brackets that are open, or are text and look so. The parser's time grows with their square, so
+/// they are counted before it begins.
+const OPEN_MAX: usize = 1_000;
 /// Characters of a text that is not a value of a detection.
 const TEXT_CHARS_MAX: usize = 65_535;
 /// Bytes that a value takes in memory besides its text.
@@ -35,6 +38,9 @@ pub(super) fn documents(text: &str) -> Read<Vec<Value>> {
         return Err(wrong(format!("is larger than {FILE_BYTES_MAX} bytes")));
     }
     let left = Cell::new(COST_MIN + GROWTH_MAX * text.len());
+    if opens_too_much(text) {
+        return Err(wrong(format!("is nested deeper than {DEPTH_MAX}")));
+    }
     let text = text.trim_start_matches('\u{FEFF}');
     let mut documents = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
@@ -55,6 +61,29 @@ pub(super) fn documents(text: &str) -> Read<Vec<Value>> {
         documents.push(value);
     }
     Ok(documents)
+}
+
+/// Whether lists or maps would be nested beyond all measure: by brackets, or by dashes on one line.
+fn opens_too_much(text: &str) -> bool {
+    let mut open = 0usize;
+    text.lines().any(|line| {
+        let dashes = line
+            .split(' ')
+            .take_while(|word| matches!(*word, "" | "-" | "?"));
+        let nested = dashes.filter(|word| !word.is_empty()).count() > DEPTH_MAX;
+        if line.starts_with("---") {
+            open = 0;
+        }
+        let deep = line.bytes().any(|byte| {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _other => {}
+            }
+            open > OPEN_MAX
+        });
+        nested || deep
+    })
 }
 
 /// Reads a value within what is left of its file's bounds, so that nothing larger is ever built.
@@ -296,6 +325,13 @@ mod tests {
         let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(documents(&deep(DEPTH_MAX)).is_ok());
         assert!(refused(&deep(DEPTH_MAX + 2)).contains("deeper"));
+        // Nobody waits for these: the parser would take minutes.
+        for endless in ["[", "{a: ", "- ", "? "] {
+            assert!(
+                refused(&endless.repeat(200_000)).contains("deeper"),
+                "{endless}"
+            );
+        }
     }
 
     #[test]
