@@ -121,11 +121,17 @@ pub async fn import(
     let (org, bulk) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    transaction.execute(LOCK, &[]).await.map_err(problem)?;
-    let known = known(&transaction, bound).await?;
-    let (rules, settings) = (Arc::clone(&bulk.rules), bulk.settings);
-    let done = tokio::task::spawn_blocking(move || compare(&rules, &known, settings)).await;
-    let done = done.map_err(|error| Problem::internal("the comparison broke off", &error))?;
+    // Everybody who takes a revision, and every worker that looks for one, waits for the lock: it is
+    // not held while thousands of rules are compared, unless somebody changed one of them meanwhile.
+    let before = known(&transaction, bound).await?;
+    let mut done = compared(bulk, &before).await?;
+    if !bulk.dry_run {
+        transaction.execute(LOCK, &[]).await.map_err(problem)?;
+        let now = known(&transaction, bound).await?;
+        if now != before {
+            done = compared(bulk, &now).await?;
+        }
+    }
     let made = done.iter().filter(|one| one.renewal == Renewal::New);
     let count: i64 = scalar(&transaction, COUNT, &[&org]).await?;
     let after = usize::try_from(count).unwrap_or(usize::MAX) + made.count();
@@ -156,7 +162,7 @@ pub async fn import(
 }
 
 /// By id: the last version, and the present document if there is one.
-type Known = HashMap<String, (i32, Option<Value>)>;
+type Known = Arc<HashMap<String, (i32, Option<Value>)>>;
 
 async fn known(transaction: &Transaction<'_>, bound: &Bound<Bulk>) -> Result<Known, Problem> {
     let rules = bound.query().rules.iter();
@@ -167,7 +173,14 @@ async fn known(transaction: &Transaction<'_>, bound: &Bound<Bulk>) -> Result<Kno
         let known = (row.try_get("version")?, row.try_get("body")?);
         Ok((row.try_get("id")?, known))
     });
-    each.collect::<Result<Known, _>>().map_err(problem)
+    let known = each.collect::<Result<_, _>>().map_err(problem)?;
+    Ok(Arc::new(known))
+}
+
+async fn compared(bulk: &Bulk, known: &Known) -> Result<Vec<Done>, Problem> {
+    let (rules, known, settings) = (Arc::clone(&bulk.rules), Arc::clone(known), bulk.settings);
+    let done = tokio::task::spawn_blocking(move || compare(&rules, &known, settings)).await;
+    done.map_err(|error| Problem::internal("the comparison broke off", &error))
 }
 
 fn compare(rules: &[RuleDef], known: &Known, settings: OrgSettings) -> Vec<Done> {
