@@ -11,6 +11,7 @@ mod organisations;
 mod keys;
 mod tokens;
 mod rules;
+mod sigma;
 mod indicators;
 mod trail;
 mod dead_letters;

@@ -19,6 +19,17 @@ pub(crate) enum Page {
         /// The rows, each with a value per column.
         rows: Vec<Vec<Value>>,
     },
+    /// The same with a sentence below, which in JSON is members beside the rows.
+    Report {
+        /// Names of the columns.
+        columns: &'static [&'static str],
+        /// The rows.
+        rows: Vec<Vec<Value>>,
+        /// The sentence.
+        said: String,
+        /// What the sentence says, as an object.
+        counts: Value,
+    },
 }
 
 impl Page {
@@ -40,13 +51,16 @@ impl Page {
     fn json(&self) -> Value {
         match self {
             Page::Said(_, value) => value.clone(),
-            Page::Table { columns, rows } => {
-                let object = |row: &Vec<Value>| {
-                    let members = columns.iter().zip(row);
-                    let members = members.map(|(name, value)| ((*name).to_owned(), value.clone()));
-                    Value::Object(members.collect::<Map<_, _>>())
-                };
-                rows.iter().map(object).collect()
+            Page::Table { columns, rows } => objects(columns, rows),
+            Page::Report {
+                columns,
+                rows,
+                counts,
+                ..
+            } => {
+                let mut all = counts.as_object().cloned().unwrap_or_default();
+                all.insert("results".to_owned(), objects(columns, rows));
+                Value::Object(all)
             }
         }
     }
@@ -55,17 +69,32 @@ impl Page {
         match self {
             Page::Said(text, _) => text.clone(),
             Page::Table { rows, .. } if rows.is_empty() => "none".to_owned(),
-            Page::Table { columns, rows } => {
-                let heading = columns.iter().map(|name| name.to_uppercase()).collect();
-                let cells = rows.iter().map(|row| row.iter().map(cell).collect());
-                aligned(
-                    &std::iter::once(heading)
-                        .chain(cells)
-                        .collect::<Vec<Vec<String>>>(),
-                )
-            }
+            Page::Table { columns, rows } => table(columns, rows),
+            Page::Report { rows, said, .. } if rows.is_empty() => said.clone(),
+            Page::Report {
+                columns,
+                rows,
+                said,
+                ..
+            } => format!("{}\n{said}", table(columns, rows)),
         }
     }
+}
+
+fn objects(columns: &[&str], rows: &[Vec<Value>]) -> Value {
+    let object = |row: &Vec<Value>| {
+        let members = columns.iter().zip(row);
+        let members = members.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Value::Object(members.collect::<Map<_, _>>())
+    };
+    rows.iter().map(object).collect()
+}
+
+fn table(columns: &[&str], rows: &[Vec<Value>]) -> String {
+    let heading = columns.iter().map(|name| name.to_uppercase()).collect();
+    let cells = rows.iter().map(|row| row.iter().map(cell).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(heading).chain(cells).collect();
+    aligned(&lines)
 }
 
 fn cell(value: &Value) -> String {

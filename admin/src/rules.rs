@@ -3,7 +3,7 @@
 
 use crate::output::{Page, time};
 use crate::stores::Stores;
-use crate::{organisations, revision};
+use crate::{organisations, revision, sigma};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use deadpool_postgres::{GenericClient, Transaction};
@@ -34,6 +34,19 @@ pub(crate) enum Action {
         /// Organisation, by name or id
         #[arg(long)]
         org: String,
+    },
+    /// Take Sigma rules from a YAML file, a directory, or a zip, tar or tar.gz. Those with a known id
+    /// get a new version if they say something new; files with `transformations` are processing
+    /// pipelines
+    ImportSigma(sigma::Arguments),
+    /// Show what an organisation's rules cover of ATT&CK, or write it as a Navigator layer
+    Coverage {
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
+        /// File for the layer
+        #[arg(long)]
+        navigator: Option<PathBuf>,
     },
     /// Compile the rules of a file and run their own test cases; stores nothing
     Test {
@@ -84,6 +97,12 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
                 columns: &["id", "version"],
                 rows,
             })
+        }
+        Action::ImportSigma(arguments) => sigma::import(stores, &arguments).await,
+        Action::Coverage { org, navigator } => {
+            let client = stores.postgres().await?;
+            let found = organisations::find(&client, &org).await?;
+            sigma::covered(&client, (found, &org), navigator.as_deref()).await
         }
         Action::Enable { id, org } => switch(stores, &org, &id, true).await,
         Action::Disable { id, org } => switch(stores, &org, &id, false).await,
@@ -137,15 +156,19 @@ fn read(file: &Path) -> anyhow::Result<Vec<RuleDef>> {
     items.into_iter().enumerate().map(rule).collect()
 }
 
+/// A test case depends on no organisation: any key will do, and the default hours.
+pub(crate) fn any_settings() -> OrgSettings {
+    OrgSettings {
+        hash_key: [0; 32],
+        hours: BusinessHours::default(),
+    }
+}
+
 /// Compiles rules and runs their own test cases; fails when one fails.
 fn test(rules: &[RuleDef]) -> anyhow::Result<Page> {
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for rule in rules {
-        // A test case depends on no organisation: any key will do, and the default hours.
-        let settings = OrgSettings {
-            hash_key: [0; 32],
-            hours: BusinessHours::default(),
-        };
+        let settings = any_settings();
         let (_, errors) = RuleSet::compile([Arc::new(rule.clone())], settings);
         if let Some(error) = errors.into_iter().next() {
             return Err(error.into());
@@ -193,7 +216,7 @@ async fn switch(stores: &Stores, org: &str, id: &str, on: bool) -> anyhow::Resul
 }
 
 /// Stores a rule as the newest version of its id, from a revision on.
-async fn put(
+pub(crate) async fn put(
     tx: &Transaction<'_>,
     org: OrgId,
     rule: &RuleDef,

@@ -67,6 +67,7 @@ pub const TARGETS: &[Target] = &[
         seeds::indicators_plain,
     ),
     target("rules", targets::detect::rules, seeds::rules),
+    target("sigma", targets::sigma::import, seeds::sigma),
     target("scrubber", targets::scrub::text, seeds::text),
     target("scrubber_keys", targets::scrub::path, seeds::text),
     target("user_agent", targets::scrub::user_agent, seeds::user_agent),

@@ -314,6 +314,24 @@ pub fn rules() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Sigma: rules, a correlation, a filter, a pipeline, an archive, aliases that would grow.
+#[must_use]
+pub fn sigma() -> Vec<Vec<u8>> {
+    let mut seeds = of(&[
+        include_str!("../../detection/src/sigma/fixtures/rules.yml"),
+        "title: A\nname: a\nlogsource: {product: p}\ndetection:\n  s: {f|contains|all: [x, 'y*'], g|re|i: '^a.b'}\n  condition: not 1 of s* or s\n---\ntitle: C\ncorrelation:\n  type: value_count\n  rules: [a]\n  group-by: [u]\n  timespan: 5m\n  condition: {field: h, gte: 2}\n",
+        "title: A\nlogsource: {category: process_creation, product: windows}\ndetection:\n  s:\n    CommandLine|base64offset|contains: ['x', 5]\n    Image: null\n  k: [one, two]\n  condition: all of them\nlevel: high\ntags: [attack.t1059.001]\n---\ntitle: F\nlogsource: {product: windows}\nfilter: {rules: any, s: {User|expand: '%Admins%'}, condition: not s}\n",
+        "name: p\npriority: 1\ntransformations:\n  - {id: m, type: field_name_mapping, mapping: {f: [a, b]}}\n  - {id: v, type: value_placeholders}\nvars: {Admins: [root]}\n",
+        "a: &a [x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b, *b]\n",
+        "PK\u{5}\u{6}",
+    ]);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    if packed.write_all(b"title: A\n").is_ok() {
+        seeds.extend(packed.finish().ok());
+    }
+    seeds
+}
+
 /// User agents.
 #[must_use]
 pub fn user_agent() -> Vec<Vec<u8>> {

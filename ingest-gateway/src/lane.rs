@@ -126,7 +126,6 @@ impl Lane {
             (wait, factor(wait, patience))
         });
         self.wait = wait;
-        let factor = factor.filter(|_| patience.is_some());
         let capacity = pace
             .zip(factor)
             .map(|(pace, factor)| pace * factor * TURN.as_secs_f64());

@@ -8,6 +8,7 @@
 //! store       Bound questions → SQL with bound parameters → rows      the only home of SQL
 //! answer      rows → formulas, waterfalls, points, balances            pure
 //! trail       changes and sensitive reads become audit events
+//! imports     places for what takes memory and time out of proportion
 //! api         one handler a route, in the order above
 //! ```
 //!
@@ -24,6 +25,7 @@ pub mod ask;
 pub mod store;
 pub mod answer;
 mod trail;
+mod imports;
 mod api;
 mod health;
 mod server;
@@ -44,6 +46,7 @@ pub struct Api {
     pg: store::Pg,
     clickhouse: store::Clickhouse,
     streams: Arc<store::Streams>,
+    imports: imports::Imports,
     trail: trail::Trail,
     master_key: millrace_shared::secret::MasterKey,
     outgoing: millrace_runtime::outgoing::Outgoing,

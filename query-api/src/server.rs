@@ -1,6 +1,7 @@
 //! The HTTP server: listeners, limits of connections, graceful end. Knows no route by itself.
 
 use crate::ask::BODY_BYTES_MAX;
+use crate::imports::Imports;
 use crate::principal::{Authenticator, Slots};
 use crate::store::{Clickhouse, Pg, Streams};
 use crate::trail::Trail;
@@ -113,6 +114,7 @@ fn open(config: &Config) -> Result<Api, QueryError> {
         authenticator: Authenticator::default(),
         slots: Slots::new(config.concurrency),
         clickhouse: Clickhouse::new(client, config.limits.clone()),
+        imports: Imports::new(),
         trail: Trail::new(pg.clone(), Arc::clone(&streams)),
         streams,
         pg,

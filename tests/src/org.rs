@@ -246,14 +246,28 @@ impl Org {
     /// When there is no answer.
     #[must_use]
     pub fn tell_as(&self, role: &str, path: &str, body: &Value) -> Answer {
+        self.post_as(
+            role,
+            path,
+            ("application/json", body.to_string().as_bytes()),
+        )
+    }
+
+    /// Posts bytes of no particular type to the query API in a role.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[must_use]
+    pub fn tell_bytes_as(&self, role: &str, path: &str, body: &[u8]) -> Answer {
+        self.post_as(role, path, ("application/octet-stream", body))
+    }
+
+    fn post_as(&self, role: &str, path: &str, (kind, body): (&str, &[u8])) -> Answer {
         let token = format!("Bearer {}", self.token(role));
         let url = format!("{}{path}", self.query_url);
-        let headers = [
-            ("authorization", token.as_str()),
-            ("content-type", "application/json"),
-        ];
+        let headers = [("authorization", token.as_str()), ("content-type", kind)];
         self.http
-            .post(&url, &headers, body.to_string().as_bytes())
+            .post(&url, &headers, body)
             .expect("an answer of the query API")
     }
 

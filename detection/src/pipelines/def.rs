@@ -6,8 +6,8 @@ use super::formats::Format;
 use super::place::Place;
 use super::{MAP_MAX, REMOVE_MAX, STEPS_MAX, VALUE_BYTES_MAX};
 use crate::rules::{
-    BusinessHours, OrgSettings, Problem, REGEX_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, RuleDef,
-    RuleSet,
+    BusinessHours, Condition, Operator, OrgSettings, Problem, REGEX_BYTES_MAX,
+    REGEX_COMPILED_BYTES_MAX, RuleDef, RuleSet,
 };
 use millrace_shared::Signal;
 use millrace_shared::limits::KEY_BYTES_MAX;
@@ -146,6 +146,16 @@ fn conditions(signal: Signal, when: &[Value], at: &str) -> Read<RuleSet> {
         Problem::new(&format!("{at}.{place}"), problem.what)
     };
     let rule = RuleDef::from_json(&document).map_err(moved)?;
+    let later = |condition: &Condition| {
+        matches!(
+            condition.op.operator,
+            Operator::IocScoreGte | Operator::AfterHours
+        )
+    };
+    if rule.window.is_some() || rule.selection.count(&later) > 0 {
+        let what = "asks for a window, an indicator score or working hours, which rules know and steps do not";
+        return Err(Problem::new(&format!("{at}.when"), what));
+    }
     let settings = OrgSettings {
         hash_key: [0; 32],
         hours: BusinessHours::default(),

@@ -188,21 +188,16 @@ impl Place {
         if fixed(signal).iter().any(|role| role.path() == path) {
             return Err("is a field that events are found by, and cannot be touched");
         }
-        Ok(Place::sent(signal, path))
-    }
-
-    /// The place of what is sent, or found in a message, under that name.
-    pub(super) fn sent(signal: Signal, name: &str) -> Place {
-        if name == TIME {
-            return Place::Time;
+        if path == TIME {
+            return Ok(Place::Time);
         }
-        if let Some(role) = core(signal, name) {
-            return Place::Core(role);
+        if let Some(role) = core(signal, path) {
+            return Ok(Place::Core(role));
         }
         let mut bare = PREFIXES
             .iter()
-            .filter_map(|prefix| name.strip_prefix(prefix));
-        Place::Key(bare.next().unwrap_or(name).to_owned())
+            .filter_map(|prefix| path.strip_prefix(prefix));
+        Ok(Place::Key(bare.next().unwrap_or(path).to_owned()))
     }
 
     /// Whether an event would be none without it.
@@ -260,36 +255,36 @@ impl<'a> Target<'_, 'a> {
     /// Sets a place. What a core field cannot take becomes an attribute of its name; false when
     /// there is no room for that either.
     pub(super) fn set(&mut self, place: &'a Place, value: Value<'a>) -> bool {
-        let name = match place {
-            Place::Time => TIME,
-            Place::Core(role) => role.path(),
-            Place::Key(key) => key,
-        };
-        self.set_at(place, name, value)
+        match place {
+            Place::Time => self.set_time(value),
+            Place::Core(role) => self.set_core(*role, value),
+            Place::Key(key) => self.set_key(key, value),
+        }
     }
 
     /// Sets what was found under a name that is known only now.
     pub(super) fn set_found(&mut self, name: &'a str, value: Value<'a>) -> bool {
-        let place = Place::sent(self.event.signal, name);
-        self.set_at(&place, name, value)
+        if name == TIME {
+            return self.set_time(value);
+        }
+        match core(self.event.signal, name) {
+            Some(role) => self.set_core(role, value),
+            None => self.set_key(name, value),
+        }
     }
 
-    fn set_at(&mut self, place: &Place, name: &'a str, value: Value<'a>) -> bool {
-        match place {
-            Place::Time => {
-                let at = self.time(value);
-                self.event.timestamp = at.or(self.event.timestamp);
-                at.is_some() || self.set_key(name, value)
-            }
-            Place::Core(role) => match self.core(*role, value) {
-                Some(text) => {
-                    self.put(*role, role.path(), Value::Text(text));
-                    true
-                }
-                None => self.set_key(name, value),
-            },
-            Place::Key(_) => self.set_key(name, value),
-        }
+    fn set_time(&mut self, value: Value<'a>) -> bool {
+        let at = self.time(value);
+        self.event.timestamp = at.or(self.event.timestamp);
+        at.is_some() || self.set_key(TIME, value)
+    }
+
+    fn set_core(&mut self, role: Role, value: Value<'a>) -> bool {
+        let Some(text) = self.core(role, value) else {
+            return self.set_key(role.path(), value);
+        };
+        self.put(role, role.path(), Value::Text(text));
+        true
     }
 
     /// Sets an attribute, or a label.

@@ -6,11 +6,10 @@ use crate::rules::trial::{read, tried_at};
 use bumpalo::Bump;
 use millrace_shared::time::rfc3339;
 use millrace_shared::{Event, Value};
-use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 /// What became of one event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tried {
     /// Its fields in the end, attributes among them under their keys; nothing when it is dropped.
     pub event: Option<Map<String, Json>>,

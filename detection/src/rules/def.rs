@@ -69,7 +69,7 @@ pub enum Selection {
 
 impl Selection {
     /// How many of its conditions are meant.
-    pub(super) fn count(&self, is_meant: &impl Fn(&Condition) -> bool) -> usize {
+    pub(crate) fn count(&self, is_meant: &impl Fn(&Condition) -> bool) -> usize {
         match self {
             Selection::All(list) | Selection::Any(list) | Selection::None(list) => {
                 list.iter().map(|one| one.count(is_meant)).sum()

@@ -9,8 +9,10 @@ use std::io::Read;
 
 /// Bytes of an archive as it is sent: all published rules take two million.
 pub const ARCHIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes of all of its files together.
+/// Bytes of all of its files together: a repository of rules also holds samples and pictures.
 const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of those among them that may hold rules: all published ones take six million.
+pub const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Files in it, whether they hold rules or not.
 const FILES_MAX: usize = 50_000;
 /// A block of a tar file.
@@ -23,6 +25,35 @@ const ZIP_END_BYTES: usize = 22;
 const ZIP_COMMENT_MAX: usize = 0xFFFF;
 
 type Files = Result<Vec<Source>, Problem>;
+
+/// The files that may hold rules.
+struct Found {
+    files: Vec<Source>,
+    left: usize,
+}
+
+impl Found {
+    const fn new() -> Self {
+        Found {
+            files: Vec::new(),
+            left: TEXT_BYTES_MAX,
+        }
+    }
+
+    /// Adds a file. What is no text becomes a text that is no YAML, and what is larger than a file
+    /// may be stays larger: both are refused by name, and the others are not.
+    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        let bytes = bytes.get(..=FILE_BYTES_MAX).unwrap_or(bytes);
+        let left = self.left.checked_sub(bytes.len());
+        self.left =
+            left.ok_or_else(|| wrong(format!("has more than {TEXT_BYTES_MAX} bytes of YAML")))?;
+        self.files.push(Source {
+            name: name.to_owned(),
+            text: String::from_utf8_lossy(bytes).into_owned(),
+        });
+        Ok(())
+    }
+}
 
 fn wrong(what: impl Into<String>) -> Problem {
     Problem::new("archive", what)
@@ -41,6 +72,10 @@ pub fn unpack(name: &str, bytes: &[u8]) -> Files {
     }
     if bytes.starts_with(&[0x1F, 0x8B]) {
         let inflated = inflate(MultiGzDecoder::new(bytes), UNPACKED_BYTES_MAX)?;
+        if inflated.len() > UNPACKED_BYTES_MAX {
+            let what = format!("unpacks to more than {UNPACKED_BYTES_MAX} bytes");
+            return Err(wrong(what));
+        }
         return if is_tar(&inflated) {
             untar(&inflated)
         } else {
@@ -63,7 +98,7 @@ fn one(name: &str, bytes: &[u8]) -> Files {
     }])
 }
 
-/// At most so many bytes.
+/// At most so many bytes and one.
 fn inflate(decoder: impl Read, most: usize) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
@@ -71,27 +106,16 @@ fn inflate(decoder: impl Read, most: usize) -> Result<Vec<u8>, Problem> {
         .take(limit)
         .read_to_end(&mut bytes)
         .map_err(|_| wrong("is damaged"))?;
-    if bytes.len() > most {
-        return Err(wrong(format!("unpacks to more than {most} bytes")));
-    }
     Ok(bytes)
 }
 
-/// Whether a file of an archive may hold rules.
+/// Whether a file of an archive may hold rules. What is hidden is about the repository.
 fn is_yaml(name: &str) -> bool {
-    let base = name.rsplit('/').next().unwrap_or(name);
-    let end = base
+    let is_hidden = |part: &str| part.starts_with('.') && !matches!(part, "." | "..");
+    let end = name
         .rsplit_once('.')
         .map(|(_, end)| end.to_ascii_lowercase());
-    !base.starts_with('.') && matches!(end.as_deref(), Some("yml" | "yaml"))
-}
-
-/// Adds a file. What is no text becomes a text that is no YAML, so that it is refused by name.
-fn add(files: &mut Vec<Source>, name: &str, bytes: &[u8]) {
-    files.push(Source {
-        name: name.to_owned(),
-        text: String::from_utf8_lossy(bytes).into_owned(),
-    });
+    matches!(end.as_deref(), Some("yml" | "yaml")) && !name.split('/').any(is_hidden)
 }
 
 fn is_tar(bytes: &[u8]) -> bool {
@@ -109,7 +133,7 @@ fn text(header: &[u8], from: usize, to: usize) -> String {
 }
 
 fn untar(bytes: &[u8]) -> Files {
-    let (mut files, mut rest, mut count) = (Vec::new(), bytes, 0);
+    let (mut found, mut rest, mut count) = (Found::new(), bytes, 0);
     let mut long_name = None;
     while let Some((header, after)) = rest.split_at_checked(BLOCK) {
         if header.iter().all(|byte| *byte == 0) {
@@ -130,14 +154,14 @@ fn untar(bytes: &[u8]) -> Files {
             Some(b'x') => long_name = pax_path(content).or(long_name),
             Some(b'0' | 0) => {
                 let name = long_name.take().unwrap_or_else(|| tar_name(header));
-                if is_yaml(&name) && size <= FILE_BYTES_MAX + 1 {
-                    add(&mut files, &name, content);
+                if is_yaml(&name) {
+                    found.add(&name, content)?;
                 }
             }
             Some(_) | None => long_name = None,
         }
     }
-    Ok(files)
+    Ok(found.files)
 }
 
 fn tar_name(header: &[u8]) -> String {
@@ -177,18 +201,19 @@ fn unzip(bytes: &[u8]) -> Files {
     let end = ends.find(|at| u32_at(bytes, *at) == Some(ZIP_END));
     let directory = end.and_then(|end| Some((u16_at(bytes, end + 10)?, size_at(bytes, end + 16)?)));
     let (count, mut at) = directory.ok_or_else(|| wrong("is cut off"))?;
-    let (mut files, mut left) = (Vec::new(), UNPACKED_BYTES_MAX);
-    for _ in 0..count.min(FILES_MAX) {
+    if count > FILES_MAX {
+        return Err(wrong(format!("has more than {FILES_MAX} files")));
+    }
+    let mut found = Found::new();
+    for _ in 0..count {
         let entry = ZipEntry::read(bytes, at).ok_or_else(|| wrong("is damaged"))?;
         at = entry.next;
         if !is_yaml(&entry.name) {
             continue;
         }
-        let content = entry.content(bytes, left.min(FILE_BYTES_MAX + 1))?;
-        left = left.saturating_sub(content.len());
-        add(&mut files, &entry.name, &content);
+        found.add(&entry.name, &entry.content(bytes)?)?;
     }
-    Ok(files)
+    Ok(found.files)
 }
 
 /// A file's entry in the directory.
@@ -220,7 +245,8 @@ impl ZipEntry {
         })
     }
 
-    fn content(&self, bytes: &[u8], most: usize) -> Result<Vec<u8>, Problem> {
+    /// What it holds, as far as one file may be large, and a byte more.
+    fn content(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
         let lengths = u16_at(bytes, self.header.saturating_add(26))
             .zip(u16_at(bytes, self.header.saturating_add(28)));
         let (name, extra) = lengths.ok_or_else(|| wrong("is damaged"))?;
@@ -230,8 +256,8 @@ impl ZipEntry {
             .ok_or_else(|| wrong("is cut off"))?;
         match self.method {
             _ if self.encrypted => Err(wrong(format!("has the encrypted file {}", self.name))),
-            0 => inflate(packed, most),
-            8 => inflate(DeflateDecoder::new(packed), most),
+            0 => inflate(packed, FILE_BYTES_MAX),
+            8 => inflate(DeflateDecoder::new(packed), FILE_BYTES_MAX),
             other => Err(wrong(format!("packs {} with method {other}", self.name))),
         }
     }
@@ -300,10 +326,11 @@ mod tests {
         bytes
     }
 
-    const FILES: [(&str, &str); 3] = [
-        ("rules/a.yml", "title: a\n"),
-        ("rules/README.md", "not a rule"),
-        ("rules/b.yaml", "title: b\n"),
+    const FILES: [(&str, &str); 4] = [
+        ("./rules/a.yml", "title: a\n"),
+        ("./rules/README.md", "not a rule"),
+        ("./rules/b.yaml", "title: b\n"),
+        ("./.github/workflows/test.yml", "on: push\n"),
     ];
 
     fn names(bytes: &[u8]) -> Vec<(String, String)> {
@@ -323,6 +350,20 @@ mod tests {
             names(b"title: a"),
             [("one".to_owned(), "title: a".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_cut_and_takes_no_other_with_it() {
+        let large = "#".repeat(3 * FILE_BYTES_MAX);
+        let files = [("large.yml", large.as_str()), FILES[0]];
+        for bytes in [tar(&files), zip(&files)] {
+            let found = names(&bytes);
+            let sizes: Vec<usize> = found.iter().map(|(_, text)| text.len()).collect();
+            assert_eq!(sizes, [FILE_BYTES_MAX + 1, FILES[0].1.len()]);
+        }
+        let many: Vec<(&str, &str)> = vec![files[0]; TEXT_BYTES_MAX / FILE_BYTES_MAX];
+        let refused = unpack("x", &zip(&many)).unwrap_err();
+        assert!(refused.what.contains("bytes of YAML"), "{refused}");
     }
 
     #[test]

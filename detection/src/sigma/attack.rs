@@ -42,18 +42,26 @@ pub(super) fn ids(tags: &[String]) -> Vec<String> {
             Some((_, id)) => (*id).to_owned(),
             None => name.to_uppercase(),
         };
-        let digits = id.strip_prefix("TA").or_else(|| id.strip_prefix('T'));
-        let is_id = digits.is_some_and(|digits| {
-            digits.len() >= 4
-                && digits
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        });
-        if is_id && !ids.contains(&id) && ids.len() < IDS_MAX {
+        if is_id(&id) && !ids.contains(&id) && ids.len() < IDS_MAX {
             ids.push(id);
         }
     }
     ids
+}
+
+/// Whether it is the id of a tactic (`TA0006`), a technique (`T1110`) or a sub-technique
+/// (`T1110.003`).
+fn is_id(text: &str) -> bool {
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(tactic) = text.strip_prefix("TA") {
+        return digits(tactic, 4);
+    }
+    let technique = text.strip_prefix('T').unwrap_or_default();
+    match technique.split_once('.') {
+        Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
+        None => digits(technique, 4),
+    }
 }
 
 /// What is known of one technique.
@@ -80,41 +88,61 @@ pub struct Coverage {
     pub rules: usize,
 }
 
+/// What coverage needs to know of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped<'r> {
+    /// Its ATT&CK ids.
+    pub attack: &'r [String],
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Its severity; nothing where that is the event's.
+    pub severity: Option<Severity>,
+}
+
+impl<'r> From<&'r RuleDef> for Mapped<'r> {
+    fn from(rule: &'r RuleDef) -> Self {
+        Mapped {
+            attack: &rule.attack,
+            enabled: rule.enabled,
+            severity: match rule.severity {
+                RuleSeverity::Fixed(severity) => Some(severity),
+                RuleSeverity::Ioc => None,
+            },
+        }
+    }
+}
+
 /// What a set of rules covers.
-pub fn coverage<'r>(rules: impl IntoIterator<Item = &'r RuleDef>) -> Coverage {
+pub fn coverage<'r>(rules: impl IntoIterator<Item = Mapped<'r>>) -> Coverage {
     let mut coverage = Coverage::default();
     for rule in rules {
         coverage.rules += 1;
         coverage.unmapped += usize::from(rule.attack.is_empty());
-        for id in &rule.attack {
+        for id in rule.attack {
             let known = if id.starts_with("TA") {
                 &mut coverage.tactics
             } else {
                 &mut coverage.techniques
             };
-            known.entry(id.clone()).or_default().add(rule);
+            known.entry(id.clone()).or_default().add(&rule);
         }
     }
     coverage
 }
 
 impl Technique {
-    fn add(&mut self, rule: &RuleDef) {
-        if !rule.enabled {
+    fn add(&mut self, rule: &Mapped<'_>) {
+        if rule.enabled {
+            self.enabled += 1;
+            self.severity = self.severity.max(rule.severity);
+        } else {
             self.disabled += 1;
-            return;
         }
-        self.enabled += 1;
-        let severity = match rule.severity {
-            RuleSeverity::Fixed(severity) => severity,
-            RuleSeverity::Ioc => Severity::Medium,
-        };
-        self.severity = self.severity.max(Some(severity));
     }
 }
 
 /// The layer of the ATT&CK Navigator (format 4.5): each technique's score is the number of rules
-/// that run.
+/// that run. Techniques of which all rules are switched off are shown without a score.
 #[must_use]
 pub fn navigator_layer(coverage: &Coverage, name: &str) -> Value {
     let most = coverage
@@ -127,16 +155,21 @@ pub fn navigator_layer(coverage: &Coverage, name: &str) -> Value {
             0 => String::new(),
             disabled => format!(", {disabled} switched off"),
         };
-        json!({
+        let mut shown = json!({
             "techniqueID": id,
-            "score": technique.enabled,
             "enabled": true,
             "showSubtechniques": id.contains('.'),
             "comment": format!("{} rules{off}", technique.enabled),
             "metadata": technique.severity.map(|severity| {
                 json!([{"name": "highest severity", "value": severity.as_str()}])
             }).unwrap_or_else(|| json!([])),
-        })
+        });
+        if technique.enabled > 0
+            && let Some(members) = shown.as_object_mut()
+        {
+            members.insert("score".to_owned(), technique.enabled.into());
+        }
+        shown
     });
     json!({
         "name": name,

@@ -302,3 +302,17 @@ fn what_cannot_be_said_is_refused() {
     );
     assert_eq!(import.rules.len(), 4);
 }
+
+#[test]
+fn what_generates_lets_its_own_parts_stand_and_not_theirs() {
+    let many = "title: Many\nname: many\ncorrelation: {type: event_count, rules: [failed], group-by: [user], timespan: 1m, condition: {gte: 3}}\n";
+    let chain = "title: Chain\ncorrelation: {type: temporal, rules: [many, good], group-by: [user], timespan: 1m, generate: true}\n";
+    let import = import(&format!("{many}---\n{chain}"));
+    assert_eq!(import.refused, []);
+    let names: Vec<&str> = import
+        .rules
+        .iter()
+        .map(|one| one.rule.name.as_str())
+        .collect();
+    assert_eq!(names, ["Good login", "Transfer", "Many", "Chain"]);
+}

@@ -4,18 +4,22 @@ use super::condition::{Expression, parse};
 use super::correlate::{self, Base, Known};
 use super::correlation::Correlation;
 use super::detection::{Detection, Reader};
-use super::document::{Document, Filter, Filtered, LogSource, Meta, SigmaRule, read};
+use super::document::{Filter, Filtered, LogSource, Meta, SigmaRule};
 use super::pipeline::{self, Pipeline, Subject};
 use super::placeholder::Bindings;
 use super::selection::{any_of, every, not, of_condition, of_detection};
-use super::{attack, builtin, yaml};
+use super::sort::{Placed, sort};
+use super::{attack, builtin};
 use crate::rules::{MissingGroup, Problem, RuleDef, RuleSeverity, Selection, WindowDef};
 use millrace_shared::Signal;
 use millrace_shared::wire::Severity;
+use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Fields of a rule that its alerts show.
 const SHOWN_MAX: usize = 4;
+/// Refused documents that [`Import::reasons`] names.
+const REASONS_NAMED: usize = 10;
 
 /// A file.
 #[derive(Clone, Debug)]
@@ -74,27 +78,17 @@ pub struct Import {
     pub filters: usize,
 }
 
-/// A document with its file.
-struct Placed<T> {
-    file: String,
-    document: T,
-}
-
-/// Documents by their sort.
-#[derive(Default)]
-struct Sorted {
-    rules: Vec<Placed<SigmaRule>>,
-    filters: Vec<Placed<Filter>>,
-    correlations: Vec<Placed<Correlation>>,
-}
-
 impl Import {
     /// Takes in the rules of files.
     #[must_use]
     pub fn new(sources: &[Source], options: &Options) -> Import {
-        let mut import = Import::default();
+        let mut sorted = sort(sources);
+        let mut import = Import {
+            refused: std::mem::take(&mut sorted.refused),
+            ..Import::default()
+        };
         let mut pipelines = options.pipelines.clone();
-        let sorted = import.sort(sources, &mut pipelines);
+        pipelines.append(&mut sorted.pipelines);
         if !options.plain {
             pipelines.extend(builtin::pipelines().iter().cloned());
         }
@@ -103,10 +97,9 @@ impl Import {
             pipelines: &pipelines,
             options,
         };
-        let mut filters = Vec::new();
-        for filter in &sorted.filters {
-            filters.push((filter, compiler.filter(&filter.document), false));
-        }
+        let cuts = sorted.filters.iter();
+        let cuts = cuts.map(|filter| (filter, compiler.filter(&filter.document), false));
+        let mut filters: Cuts<'_> = cuts.collect();
         let mut bases = Vec::new();
         for rule in &sorted.rules {
             let meta = &rule.document.meta;
@@ -128,19 +121,41 @@ impl Import {
             }
         }
         import.correlate(&sorted.correlations, &bases, &compiler);
+        import.filtered(filters);
+        import.without_doubles()
+    }
+
+    /// Why documents were refused, in words: the first of them, and how many more.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let each = self.refused.iter().take(REASONS_NAMED).map(|refused| {
+            let title = refused.title.as_deref().unwrap_or("no title");
+            format!("{} ({title}): {}", refused.file, refused.problem)
+        });
+        let each: Vec<String> = each.collect();
+        match self.refused.len().saturating_sub(each.len()) {
+            0 => each.join("; "),
+            more => format!(
+                "{}; and {more} more, which a dry run names",
+                each.join("; ")
+            ),
+        }
+    }
+
+    /// Counts the filters that took something away, and refuses those that did not.
+    fn filtered(&mut self, filters: Cuts<'_>) {
         for (filter, compiled, applied) in filters {
-            import.filters += usize::from(applied);
+            self.filters += usize::from(applied);
             let meta = &filter.document.inner.meta;
             match compiled {
-                Err(problem) => import.refuse(&filter.file, Some(meta), problem),
+                Err(problem) => self.refuse(&filter.file, Some(meta), problem),
                 Ok(_) if !applied => {
                     let what = "names no rule of this import and its log source";
-                    import.refuse(&filter.file, Some(meta), Problem::new("filter.rules", what));
+                    self.refuse(&filter.file, Some(meta), Problem::new("filter.rules", what));
                 }
                 Ok(_) => {}
             }
         }
-        import.without_doubles()
     }
 
     fn refuse(&mut self, file: &str, meta: Option<&Meta>, problem: Problem) {
@@ -152,62 +167,8 @@ impl Import {
         });
     }
 
-    /// Reads all files. Those with `transformations` are pipelines.
-    fn sort(&mut self, sources: &[Source], pipelines: &mut Vec<Pipeline>) -> Sorted {
-        let mut sorted = Sorted::default();
-        for source in sources {
-            let file = &source.name;
-            if source
-                .text
-                .lines()
-                .any(|line| line.starts_with("transformations:"))
-            {
-                match Pipeline::from_yaml(&source.text) {
-                    Ok(pipeline) => pipelines.push(pipeline),
-                    Err(problem) => self.refuse(file, None, problem),
-                }
-                continue;
-            }
-            let documents = match yaml::documents(&source.text) {
-                Ok(documents) => documents,
-                Err(problem) => {
-                    self.refuse(file, None, problem);
-                    continue;
-                }
-            };
-            for value in documents {
-                match read(&value) {
-                    Ok(Document::Rule(rule)) => sorted.rules.push(Placed {
-                        file: file.clone(),
-                        document: *rule,
-                    }),
-                    Ok(Document::Filter(filter)) => sorted.filters.push(Placed {
-                        file: file.clone(),
-                        document: *filter,
-                    }),
-                    Ok(Document::Correlation(correlation)) => {
-                        sorted.correlations.push(Placed {
-                            file: file.clone(),
-                            document: *correlation,
-                        });
-                    }
-                    Err(problem) => {
-                        let text = |name: &str| value.get(name).and_then(yaml::scalar);
-                        self.refused.push(Refused {
-                            file: file.clone(),
-                            title: text("title"),
-                            id: text("id"),
-                            problem,
-                        });
-                    }
-                }
-            }
-        }
-        sorted
-    }
-
     /// Adds the correlations. What they refer to stands for itself no longer, unless one of them
-    /// says so.
+    /// says so; not even when the correlation is refused, for it was never meant to.
     fn correlate(
         &mut self,
         correlations: &[Placed<Correlation>],
@@ -219,37 +180,42 @@ impl Import {
             bases,
             correlations: &all,
         };
-        let (mut referred, mut generated) = (BTreeSet::new(), BTreeSet::new());
+        let mut names = Referred::default();
         let mut made = Vec::new();
         for one in correlations {
-            match compiler.correlation(&one.document, known) {
-                Ok(rule) => {
-                    let kept = if one.document.generate {
-                        &mut generated
-                    } else {
-                        &mut referred
-                    };
-                    kept.extend(correlate::referred(&one.document, known));
-                    made.push((one, rule));
-                }
-                Err(problem) => self.refuse(&one.file, Some(&one.document.meta), problem),
+            let correlation = &one.document;
+            let compiled = compiler.correlation(correlation, known);
+            // Of those that are part of one of its parts, that one says whether they stand.
+            let referred = if correlation.generate {
+                correlation.rules.clone()
+            } else {
+                correlate::referred(correlation, known)
+            };
+            names.add(correlation, compiled.is_ok(), referred);
+            match compiled {
+                Ok(rule) => made.push((one, rule)),
+                Err(problem) => self.refuse(&one.file, Some(&correlation.meta), problem),
             }
         }
-        let stands = |names: [&Option<String>; 2]| {
-            let is_in = |set: &BTreeSet<String>| {
-                names
-                    .iter()
-                    .any(|name| name.as_ref().is_some_and(|name| set.contains(name)))
-            };
-            !is_in(&referred) || is_in(&generated)
-        };
-        for base in bases {
-            if !stands([&base.id, &base.name]) {
-                self.rules.retain(|one| one.rule.id != base.rule.id);
+        let rules = std::mem::take(&mut self.rules);
+        for (base, one) in bases.iter().zip(rules) {
+            match names.fate([&base.id, &base.name]) {
+                Fate::Stands => self.rules.push(one),
+                Fate::IsPart => {}
+                Fate::IsPartOfNothing => {
+                    let what = "is only for a correlation that is refused";
+                    self.refused.push(Refused {
+                        file: one.file,
+                        title: Some(one.rule.name),
+                        id: Some(one.rule.id),
+                        problem: Problem::new("correlation", what),
+                    });
+                }
             }
         }
         for (one, rule) in made {
-            if stands([&one.document.meta.id, &one.document.meta.name]) {
+            let meta = &one.document.meta;
+            if names.fate([&meta.id, &meta.name]) == Fate::Stands {
                 self.rules.push(Imported {
                     rule,
                     file: one.file.clone(),
@@ -277,6 +243,52 @@ impl Import {
             }
         }
         self
+    }
+}
+
+/// The ids and names that correlations refer to.
+#[derive(Default)]
+struct Referred {
+    by_taken: BTreeSet<String>,
+    by_refused: BTreeSet<String>,
+    generated: BTreeSet<String>,
+}
+
+/// What becomes of a rule that correlations may refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It stands for itself.
+    Stands,
+    /// It is part of a correlation that was taken in, and nothing else.
+    IsPart,
+    /// It would be part of correlations that were refused.
+    IsPartOfNothing,
+}
+
+impl Referred {
+    fn add(&mut self, correlation: &Correlation, taken: bool, names: Vec<String>) {
+        let set = match (correlation.generate, taken) {
+            (true, _) => &mut self.generated,
+            (false, true) => &mut self.by_taken,
+            (false, false) => &mut self.by_refused,
+        };
+        set.extend(names);
+    }
+
+    fn fate(&self, own: [&Option<String>; 2]) -> Fate {
+        let is_in = |set: &BTreeSet<String>| {
+            let mut own = own.into_iter().flatten();
+            own.any(|name| set.contains(name))
+        };
+        if is_in(&self.generated) {
+            Fate::Stands
+        } else if is_in(&self.by_taken) {
+            Fate::IsPart
+        } else if is_in(&self.by_refused) {
+            Fate::IsPartOfNothing
+        } else {
+            Fate::Stands
+        }
     }
 }
 
@@ -311,9 +323,7 @@ impl Compiler<'_> {
             }
         }
         let def = self.def(&subject, &rule.logsource, selection);
-        // The document is what is stored, so it is what has to be sound.
-        let def = RuleDef::from_json(&def.to_json())?;
-        Ok((def, warnings))
+        Ok((stored(&def)?, warnings))
     }
 
     /// What a filter adds to the rules it is about.
@@ -397,7 +407,7 @@ impl Compiler<'_> {
         let mut def = self.def(&subject, &LogSource::default(), selection);
         def.window = Some(WindowDef::Correlation(window));
         def.scope = correlate::scope(correlation, known);
-        RuleDef::from_json(&def.to_json())
+        stored(&def)
     }
 
     fn def(&self, subject: &Subject, logsource: &LogSource, selection: Selection) -> RuleDef {
@@ -425,6 +435,28 @@ impl Compiler<'_> {
             tests: Vec::new(),
             origin: Some(origin),
         }
+    }
+}
+
+/// The rule as it will be read again: its document is what is stored, so it is what has to be sound.
+fn stored(def: &RuleDef) -> Result<RuleDef, Problem> {
+    let document = def.to_json();
+    if has_zero(&document) {
+        let what = "holds the character zero, which the store does not keep";
+        return Err(Problem::new("rule", what));
+    }
+    RuleDef::from_json(&document)
+}
+
+fn has_zero(value: &Json) -> bool {
+    match value {
+        Json::String(text) => text.contains('\0'),
+        Json::Array(list) => list.iter().any(has_zero),
+        Json::Object(map) => {
+            let mut members = map.iter();
+            members.any(|(name, value)| name.contains('\0') || has_zero(value))
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }
 }
 

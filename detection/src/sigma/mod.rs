@@ -26,13 +26,17 @@ pub mod pipeline;
 mod builtin;
 mod attack;
 mod correlate;
+mod sort;
 mod import;
 mod archive;
+mod renew;
 
-pub use archive::{ARCHIVE_BYTES_MAX, unpack};
-pub use attack::{Coverage, Technique, coverage, navigator_layer};
+pub use archive::{ARCHIVE_BYTES_MAX, TEXT_BYTES_MAX, unpack};
+pub use attack::{Coverage, Mapped, Technique, coverage, navigator_layer};
 pub use import::{Import, Imported, Options, Refused, Source};
 pub use pipeline::Pipeline;
+pub use renew::{Renewal, renew};
+pub use sort::DOCUMENTS_MAX;
 pub use yaml::FILE_BYTES_MAX;
 
 #[cfg(test)]

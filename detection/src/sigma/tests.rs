@@ -154,7 +154,6 @@ fn modifiers_of_encodings() {
             json!("AHAAaQBuAGcA"),
             true,
         ),
-        ("f|wide: ab", json!("a\0b\0"), true),
     ] {
         assert_eq!(item(written, value.clone()), selected, "{written} {value}");
     }
@@ -339,7 +338,7 @@ fn what_cannot_be_taken_in_is_refused_with_its_place_and_reason() {
         "logsource: is required"
     );
     let twice = super::tests::import("title: t\ntitle: u", &Options::default());
-    assert!(twice.refused[0].problem.what.contains("duplicate"));
+    assert!(twice.refused[0].problem.what.contains("\"title\" twice"));
 }
 
 #[test]
@@ -537,15 +536,95 @@ fn windows_events_are_found_whatever_sends_them() {
 fn coverage_counts_techniques_and_makes_a_layer() {
     let import = import(FIXTURES, &Options::default());
     let rules: Vec<RuleDef> = import.rules.into_iter().map(|one| one.rule).collect();
-    let coverage = coverage(&rules);
-    assert_eq!(coverage.rules, rules.len());
-    assert_eq!(coverage.techniques["T1059.001"].enabled, 1);
-    let layer = navigator_layer(&coverage, "ours");
+    let mut rules = rules;
+    let only = |rules: &[RuleDef]| coverage(rules.iter().map(Mapped::from));
+    let all = only(&rules);
+    assert_eq!(all.rules, rules.len());
+    assert_eq!(all.techniques["T1059.001"].enabled, 1);
+    let layer = navigator_layer(&all, "ours");
     assert_eq!(layer["domain"], "enterprise-attack");
     let techniques = layer["techniques"].as_array().unwrap();
     assert!(
         techniques
             .iter()
             .any(|one| one["techniqueID"] == "T1059.001" && one["score"] == 1)
+    );
+    // Switched off, a technique is known and not covered.
+    rules.iter_mut().for_each(|rule| rule.enabled = false);
+    let off = only(&rules);
+    assert_eq!(
+        (
+            off.techniques["T1059.001"].enabled,
+            off.techniques["T1059.001"].disabled
+        ),
+        (0, 1)
+    );
+    let layer = navigator_layer(&off, "ours");
+    assert_eq!(layer["techniques"][0].get("score"), None);
+    assert_eq!(navigator_layer(&only(&[]), "none")["techniques"], json!([]));
+}
+
+#[test]
+fn tags_that_are_no_ids_are_left_among_the_tags() {
+    let tags = "[attack.t1110, attack.t1110.003, attack.t1110.3, attack.t11100, attack.g0007, attack.persistence, cve.2024-1]";
+    let text = format!("{}tags: {tags}\n", document("s: {f: x}\ncondition: s"));
+    let import = import(&text, &Options::default());
+    assert_eq!(
+        import.rules[0].rule.attack,
+        ["T1110", "T1110.003", "TA0003"]
+    );
+}
+
+#[test]
+fn rules_of_a_refused_correlation_do_not_stand_for_themselves() {
+    let base = "title: Failed login\nname: failed\nlogsource: {product: appliance}\ndetection: {s: {f: x}, condition: s}\n";
+    let correlation = |more: &str| {
+        format!(
+            "{base}---\ntitle: Many\ncorrelation: {{type: event_count, rules: [failed], timespan: 90d, condition: {{gte: 5}}{more}}}\n"
+        )
+    };
+    let refused = import(&correlation(""), &Options::default());
+    assert!(refused.rules.is_empty());
+    let problems: Vec<&str> = refused
+        .refused
+        .iter()
+        .map(|one| one.problem.path.as_str())
+        .collect();
+    assert_eq!(problems, ["correlation.timespan", "correlation"]);
+    let generated = import(&correlation(", generate: true"), &Options::default());
+    assert_eq!(generated.rules.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_stored_is_refused() {
+    assert!(refusal("s: {f: \"a\\0b\"}\ncondition: s").contains("character zero"));
+    // Two bytes a character, and not written as base64.
+    assert!(refusal("s: {f|wide: ab}\ncondition: s").contains("character zero"));
+    // A backslash and what would be an escape elsewhere is text like any other.
+    rule("s: {f: 'a\\u0000b'}\ncondition: s");
+}
+
+#[test]
+fn an_import_is_bounded_in_documents() {
+    let source = |n: usize, text: &str| Source {
+        name: format!("{n}.yml"),
+        text: text.to_owned(),
+    };
+    let filter = "title: F\nlogsource: {product: appliance}\nfilter: {rules: any, s: {f: x}, condition: s}\n---\n";
+    let filters: Vec<Source> = (0..3).map(|n| source(n, &filter.repeat(90))).collect();
+    let import = Import::new(&filters, &Options::default());
+    let beyond = |import: &Import| {
+        let problems = import.refused.iter().map(|one| &one.problem.what);
+        problems.filter(|what| what.contains("beyond")).count()
+    };
+    assert_eq!(beyond(&import), 70);
+    let small = "a: 1\n---\n".repeat(200);
+    let many: Vec<Source> = (0..DOCUMENTS_MAX / 200 + 5)
+        .map(|n| source(n, &small))
+        .collect();
+    let import = Import::new(&many, &Options::default());
+    assert_eq!(
+        (import.refused.len(), beyond(&import)),
+        (DOCUMENTS_MAX + 1, 1)
     );
 }

@@ -2,8 +2,10 @@
 //! with the place of whatever is wrong.
 
 use crate::rules::Problem;
-use serde::Deserialize as _;
-use serde_yaml_ng::{Deserializer, Value};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
+use serde_yaml_ng::{Mapping, Value};
+use std::cell::Cell;
+use std::fmt;
 
 /// Bytes of one file: the largest published rule has 250 kB.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -11,8 +13,18 @@ pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 const DOCUMENTS_MAX: usize = 200;
 /// Maps and lists inside of each other.
 const DEPTH_MAX: usize = 32;
+/// Brackets that are open, or are text and look so. The parser's time grows with their square, so
+/// they are counted before it begins.
+const OPEN_MAX: usize = 1_000;
 /// Characters of a text that is not a value of a detection.
 const TEXT_CHARS_MAX: usize = 65_535;
+/// Bytes that a value takes in memory besides its text.
+const VALUE_COST: usize = 96;
+/// Bytes in memory for each byte of a file. Values that are written out take at most two bytes and a
+/// [`VALUE_COST`] each, less than that; aliases could make a megabyte fill any memory.
+const GROWTH_MAX: usize = 64;
+/// Bytes in memory that any file may take: a short one may well have aliases.
+const COST_MIN: usize = 16 * 1024;
 
 type Read<T> = Result<T, Problem>;
 
@@ -25,34 +37,161 @@ pub(super) fn documents(text: &str) -> Read<Vec<Value>> {
     if text.len() > FILE_BYTES_MAX {
         return Err(wrong(format!("is larger than {FILE_BYTES_MAX} bytes")));
     }
+    let left = Cell::new(COST_MIN + GROWTH_MAX * text.len());
+    if opens_too_much(text) {
+        return Err(wrong(format!("is nested deeper than {DEPTH_MAX}")));
+    }
+    let text = text.trim_start_matches('\u{FEFF}');
     let mut documents = Vec::new();
-    for document in Deserializer::from_str(text.trim_start_matches('\u{FEFF}')) {
-        let value = Value::deserialize(document).map_err(|error| wrong(error.to_string()))?;
+    for document in serde_yaml_ng::Deserializer::from_str(text) {
+        let bounded = Bounded {
+            left: &left,
+            depth: 0,
+        };
+        let value = bounded
+            .deserialize(document)
+            .map_err(|error| wrong(error.to_string()))?;
+        // What follows the last separator is often nothing.
+        if value.is_null() {
+            continue;
+        }
         if documents.len() == DOCUMENTS_MAX {
             return Err(wrong(format!("has more than {DOCUMENTS_MAX} documents")));
         }
-        check_depth(&value, 0)?;
-        if !value.is_null() {
-            documents.push(value);
-        }
+        documents.push(value);
     }
     Ok(documents)
 }
 
-fn check_depth(value: &Value, depth: usize) -> Read<()> {
-    if depth > DEPTH_MAX {
-        let what = format!("is nested deeper than {DEPTH_MAX}");
-        return Err(Problem::new("file", what));
+/// Whether lists or maps would be nested beyond all measure: by brackets, or by dashes on one line.
+fn opens_too_much(text: &str) -> bool {
+    let mut open = 0usize;
+    text.lines().any(|line| {
+        let dashes = line
+            .split(' ')
+            .take_while(|word| matches!(*word, "" | "-" | "?"));
+        let nested = dashes.filter(|word| !word.is_empty()).count() > DEPTH_MAX;
+        if line.starts_with("---") {
+            open = 0;
+        }
+        let deep = line.bytes().any(|byte| {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _other => {}
+            }
+            open > OPEN_MAX
+        });
+        nested || deep
+    })
+}
+
+/// Reads a value within what is left of its file's bounds, so that nothing larger is ever built.
+#[derive(Clone, Copy)]
+struct Bounded<'b> {
+    left: &'b Cell<usize>,
+    depth: usize,
+}
+
+impl Bounded<'_> {
+    fn inner(self) -> Self {
+        Bounded {
+            left: self.left,
+            depth: self.depth + 1,
+        }
     }
-    match value {
-        Value::Sequence(items) => items
-            .iter()
-            .try_for_each(|item| check_depth(item, depth + 1)),
-        Value::Mapping(map) => map
-            .values()
-            .try_for_each(|item| check_depth(item, depth + 1)),
-        Value::Tagged(tagged) => Err(Problem::new("file", format!("has the tag {}", tagged.tag))),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+
+    fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
+        if self.depth > DEPTH_MAX {
+            return Err(E::custom(format!("is nested deeper than {DEPTH_MAX}")));
+        }
+        let left = self.left.get().checked_sub(VALUE_COST + bytes);
+        let left = left
+            .ok_or_else(|| E::custom("has more values than its size allows, perhaps by aliases"))?;
+        self.left.set(left);
+        Ok(())
+    }
+
+    fn scalar<E: Error>(self, value: impl Into<Value>) -> Result<Value, E> {
+        self.take(0).map(|()| value.into())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Bounded<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Bounded<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        self.scalar(Value::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        self.scalar(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        self.deserialize(from)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        self.scalar(value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        self.scalar(value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        self.scalar(value)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        self.scalar(value)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.take(value.len())?;
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        self.take(0)?;
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(self.inner())? {
+            items.push(item);
+        }
+        Ok(Value::Sequence(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.take(0)?;
+        let mut members = Mapping::new();
+        while let Some(name) = map.next_key_seed(self.inner())? {
+            if members.contains_key(&name) {
+                let name = scalar(&name).unwrap_or_default();
+                return Err(A::Error::custom(format!("has the member {name:?} twice")));
+            }
+            let value = map.next_value_seed(self.inner())?;
+            members.insert(name, value);
+        }
+        Ok(Value::Mapping(members))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Value, A::Error> {
+        let (tag, _) = tagged.variant::<String>()?;
+        let tag = tag.trim_start_matches('!');
+        Err(A::Error::custom(format!("has the tag !{tag}")))
     }
 }
 
@@ -151,5 +290,71 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        documents(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let read =
+            documents("a: [1, -2, 1.5, true, null, x, '5']\n---\n---\nb: &x {c: d}\ne: *x\n");
+        let read = read.unwrap();
+        let written: Vec<Value> = vec![
+            serde_yaml_ng::from_str("a: [1, -2, 1.5, true, null, x, '5']").unwrap(),
+            serde_yaml_ng::from_str("b: {c: d}\ne: {c: d}").unwrap(),
+        ];
+        assert_eq!(read, written);
+        assert_eq!(documents("").unwrap(), Vec::<Value>::new());
+        assert_eq!(documents("# nothing\n").unwrap(), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        assert!(refused("a: 1\na: 2\n").contains("\"a\" twice"));
+        assert!(refused("a: !thing 1\n").contains("the tag !thing"));
+        assert!(refused("a: [1\n").contains("line"));
+        assert!(refused(&"x".repeat(FILE_BYTES_MAX + 1)).contains("larger than"));
+        assert!(refused(&"a: 1\n---\n".repeat(DOCUMENTS_MAX + 1)).contains("more than 200"));
+        let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(documents(&deep(DEPTH_MAX)).is_ok());
+        assert!(refused(&deep(DEPTH_MAX + 2)).contains("deeper"));
+        // Nobody waits for these: the parser would take minutes.
+        for endless in ["[", "{a: ", "- ", "? "] {
+            assert!(
+                refused(&endless.repeat(200_000)).contains("deeper"),
+                "{endless}"
+            );
+        }
+    }
+
+    #[test]
+    fn aliases_do_not_blow_a_file_up() {
+        // Each line ten times the one before: a thousand million values of a few hundred bytes.
+        let mut laughs = "a0: &a0 ha\n".to_owned();
+        for n in 1..10 {
+            let again = vec![format!("*a{}", n - 1); 10].join(", ");
+            laughs.push_str(&format!("a{n}: &a{n} [{again}]\n"));
+        }
+        assert!(refused(&laughs).contains("aliases"));
+        // One long text again and again: thirty gigabytes of a megabyte.
+        let text = "x".repeat(FILE_BYTES_MAX / 2);
+        let again = "*t, ".repeat(FILE_BYTES_MAX / 10);
+        assert!(refused(&format!("t: &t {text}\nl: [{again}]\n")).contains("aliases"));
+    }
+
+    #[test]
+    fn what_is_written_out_is_not_too_much() {
+        // A megabyte of indicators, one a line.
+        let line = "            - evil-0001.example\n";
+        let count = FILE_BYTES_MAX / line.len();
+        let read = documents(&format!("f:\n{}", line.repeat(count - 1))).unwrap();
+        assert_eq!(items(&read[0]["f"]).len(), count - 1);
     }
 }

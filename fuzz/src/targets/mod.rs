@@ -7,6 +7,7 @@ pub mod json;
 pub mod body;
 pub mod entry;
 pub mod detect;
+pub mod sigma;
 pub mod scrub;
 pub mod query;
 

@@ -131,6 +131,17 @@ const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/rules", Some(Permission::RulesRead)),
     ("POST", "/api/v1/rules", Some(Permission::RulesManage)),
     ("POST", "/api/v1/rules/test", Some(Permission::RulesTest)),
+    (
+        "POST",
+        "/api/v1/rules/import/sigma",
+        Some(Permission::RulesManage),
+    ),
+    ("GET", "/api/v1/rules/coverage", Some(Permission::RulesRead)),
+    (
+        "GET",
+        "/api/v1/rules/coverage/navigator",
+        Some(Permission::RulesRead),
+    ),
     ("GET", "/api/v1/rules/{id}", Some(Permission::RulesRead)),
     ("PUT", "/api/v1/rules/{id}", Some(Permission::RulesManage)),
     (

@@ -3,7 +3,7 @@
 use super::access::Permissions;
 use super::{
     alerts, audit, channels, dead_letters, ledger, logs, metric, notifications, pipelines, rules,
-    rum, soc, traces, usage, whoami,
+    rum, sigma, soc, traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -60,6 +60,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         rules::update,
         rules::remove,
         rules::enable,
+        sigma::import,
+        sigma::covered,
+        sigma::layer,
         pipelines::list,
         pipelines::test,
         pipelines::show,

@@ -14,6 +14,7 @@ mod channels;
 mod address;
 mod notifications;
 mod rules;
+mod sigma;
 mod pipelines;
 mod usage;
 mod ledger;
@@ -85,6 +86,9 @@ fn handling(config: &mut ServiceConfig) {
                 .route(post().to(rules::create)),
         )
         .service(at("/rules/test").route(post().to(rules::test)))
+        .service(at("/rules/import/sigma").route(post().to(sigma::import)))
+        .service(at("/rules/coverage").route(get().to(sigma::covered)))
+        .service(at("/rules/coverage/navigator").route(get().to(sigma::layer)))
         .service(
             at("/rules/{id}")
                 .route(get().to(rules::show))

@@ -79,8 +79,7 @@ pub(crate) async fn put(
     caller.require(Permission::PipelinesManage)?;
     let signal = named(&signal)?;
     let Body(Steps { steps }) = body;
-    let pipeline = compiled(signal, &steps)?;
-    drop(pipeline);
+    let _usable = compiled(signal, &steps)?;
     let entry = Entry::of("SYSTEM_CONFIG", "pipeline.put");
     let replaced = change(&api, &caller, (signal, Some(steps)), entry).await?;
     let row = present(&api, &caller, signal).await?;
@@ -124,8 +123,11 @@ async fn change(
 }
 
 fn compiled(signal: Signal, steps: &Value) -> Result<Pipeline, Problem> {
-    Pipeline::from_json(signal, steps)
-        .map_err(|problem| Problem::new(Refusal::Unprocessable, problem.to_string()))
+    Pipeline::from_json(signal, steps).map_err(unusable)
+}
+
+fn unusable(problem: millrace_detection::rules::Problem) -> Problem {
+    Problem::new(Refusal::Unprocessable, problem.to_string())
 }
 
 /// A pipeline and events to try it on.
@@ -180,9 +182,8 @@ pub(crate) async fn test(
     };
     let events = trial.events;
     let tried = tokio::task::spawn_blocking(move || {
-        let refused = |detail: String| Problem::new(Refusal::Unprocessable, detail);
         let pipeline = compiled(signal, &steps)?;
-        dry_run(&pipeline, &events).map_err(|problem| refused(problem.to_string()))
+        dry_run(&pipeline, &events).map_err(unusable)
     });
     let tried = tried
         .await

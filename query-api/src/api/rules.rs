@@ -49,7 +49,10 @@ pub(crate) async fn list(
     let Asked(search) = asked;
     let limit = limit(search.limit.as_ref(), RULES.0, RULES.1)?;
     let listing = Listing {
-        enabled: search.enabled.as_ref().map(flag).transpose()?,
+        enabled: match &search.enabled {
+            Some(enabled) => Some(Loose::flag(Some(enabled), "enabled")?),
+            None => None,
+        },
         text: search.text,
         after: search.cursor,
         limit: i64::from(limit) + 1,
@@ -64,12 +67,6 @@ pub(crate) async fn list(
         start: String::new(),
         end: String::new(),
     }))
-}
-
-fn flag(text: &Loose) -> Result<bool, Problem> {
-    text.0
-        .parse()
-        .map_err(|_| Problem::parameter("enabled", "must be true or false"))
 }
 
 /// A rule with its versions.
@@ -238,7 +235,7 @@ fn checked(document: &Value) -> Result<RuleDef, Problem> {
 }
 
 /// Groups of a trial are compared among themselves only, so any key does.
-fn settings() -> OrgSettings {
+pub(super) fn settings() -> OrgSettings {
     OrgSettings {
         hash_key: [0; 32],
         hours: BusinessHours::default(),

@@ -9,7 +9,7 @@ mod status;
 
 pub use cursor::{Cursor, Position};
 pub use labels::{Matcher, Operator};
-pub use params::{Asked, BODY_BYTES_MAX, Body, Loose, OneOrMany, limit};
+pub use params::{Asked, BODY_BYTES_MAX, Body, InQuery, Loose, OneOrMany, limit};
 pub use scan::{Condition, Order, Scan, words};
 pub use status::AlertStatus;
 pub use time::{DAY_S, TimeRange};

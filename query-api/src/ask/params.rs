@@ -11,6 +11,7 @@ use millrace_shared::outcome::Refusal;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::future::{Ready, ready};
 use utoipa::ToSchema;
 
 /// Bytes of a JSON body: a hundred sample events of a rule test fit.
@@ -42,6 +43,15 @@ impl Loose {
     pub fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N, Problem> {
         let number = self.0.trim().parse();
         number.map_err(|_| Problem::parameter(name, "is not a whole number in range"))
+    }
+
+    /// Reads a flag, which is off unless it is given.
+    ///
+    /// # Errors
+    /// 400 for anything but true and false.
+    pub fn flag(given: Option<&Loose>, name: &str) -> Result<bool, Problem> {
+        let flag = given.map_or(Ok(false), |given| given.0.parse());
+        flag.map_err(|_| Problem::parameter(name, "must be true or false"))
     }
 }
 
@@ -100,7 +110,20 @@ impl<T: DeserializeOwned + 'static> FromRequest for Asked<T> {
             return Box::pin(async move { read_json(&received(bytes.await)?).map(Asked) });
         }
         let read = read_query(request.query_string()).map(Asked);
-        Box::pin(std::future::ready(read))
+        Box::pin(ready(read))
+    }
+}
+
+/// The parameters of a request whose body is something else.
+#[derive(Debug)]
+pub struct InQuery<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for InQuery<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read_query(request.query_string()).map(InQuery))
     }
 }
 

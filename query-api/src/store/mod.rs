@@ -24,6 +24,7 @@ pub mod alerts;
 pub mod channels;
 pub mod notifications;
 pub mod rules;
+pub mod rule_import;
 pub mod pipelines;
 pub mod usage;
 pub mod ledger;

@@ -21,6 +21,7 @@ mod rum;
 mod alerts;
 mod channels;
 mod rules;
+mod sigma;
 mod books;
 mod limits;
 mod random;

@@ -509,35 +509,26 @@ fn permissions(sender: &Sender) -> Vec<Case> {
         Request::signed_by(key, sender, signal, small(sender, signal, "not allowed"))
     };
     for signal in Signal::ALL {
+        let elsewhere = by(&sender.elsewhere, signal);
+        let claimed = elsewhere.clone().and("x-forwarded-for", "10.99.0.1");
+        let mut requests = vec![
+            (
+                "x-signature with a key for webhooks",
+                by(&sender.webhook_only, signal),
+            ),
+            ("a key for another network", elsewhere),
+            (
+                "a key for another network, which the request claims",
+                claimed,
+            ),
+        ];
         if signal != Signal::Logs {
-            let name = format!("/v1/{signal} with a key for logs");
-            refuse(
-                &mut cases,
-                AREA,
-                name,
-                &by(&sender.logs_only, signal),
-                NOT_ALLOWED,
-            );
+            requests.push(("a key for logs", by(&sender.logs_only, signal)));
         }
-        let name = format!("/v1/{signal}: x-signature with a key for webhooks");
-        refuse(
-            &mut cases,
-            AREA,
-            name,
-            &by(&sender.webhook_only, signal),
-            NOT_ALLOWED,
-        );
-        let name = format!("/v1/{signal}: a key for another network");
-        refuse(
-            &mut cases,
-            AREA,
-            name,
-            &by(&sender.elsewhere, signal),
-            NOT_ALLOWED,
-        );
-        let claimed = by(&sender.elsewhere, signal).and("x-forwarded-for", "10.99.0.1");
-        let name = format!("/v1/{signal}: a key for another network, which the request claims");
-        refuse(&mut cases, AREA, name, &claimed, NOT_ALLOWED);
+        for (what, request) in requests {
+            let name = format!("/v1/{signal}: {what}");
+            refuse(&mut cases, AREA, name, &request, NOT_ALLOWED);
+        }
     }
     let body = small(sender, Signal::Logs, "not allowed");
     let webhook = Request::webhook(

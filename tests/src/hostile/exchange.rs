@@ -2,6 +2,7 @@
 //! Interprets no more of HTTP than where an answer ends.
 
 use super::case::{Case, Pace, Then};
+use crate::http::Answer;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -14,26 +15,6 @@ pub const BODY: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(4);
 /// More than any answer of ours: past it something is wrong.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Names in lower case, and values.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// A header's value.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
-    }
-}
 
 /// What came of a case.
 #[derive(Clone, Debug)]

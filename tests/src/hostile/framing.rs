@@ -319,15 +319,23 @@ fn chunk_sizes(sender: &Sender) -> Vec<Case> {
     cases
 }
 
+/// A request of which the body comes in chunks.
+fn to_be_chunked(sender: &Sender) -> Request {
+    good(sender, "bad chunks")
+        .without("content-length")
+        .and("transfer-encoding", "chunked")
+}
+
+/// The whole body as one chunk, with what stands before and after its data.
+fn chunk(body: &[u8], line: &str, end: &str) -> Vec<u8> {
+    [line.as_bytes(), b"\r\n", body, end.as_bytes()].concat()
+}
+
 /// Chunks whose data is not as long as they say, or not ended as it must be.
 fn chunk_bodies(sender: &Sender) -> Vec<Case> {
-    let plain = good(sender, "bad chunks")
-        .without("content-length")
-        .and("transfer-encoding", "chunked");
-    let (body, size) = (&plain.body, plain.body.len());
-    let one = |line: String, end: &str| {
-        [line.as_bytes(), b"\r\n", body.as_slice(), end.as_bytes()].concat()
-    };
+    let plain = to_be_chunked(sender);
+    let size = plain.body.len();
+    let one = |line: String, end: &str| chunk(&plain.body, &line, end);
     let mut cases = Vec::new();
     for (name, wire) in [
         (
@@ -363,13 +371,9 @@ fn chunk_bodies(sender: &Sender) -> Vec<Case> {
 
 /// Chunks that do not end, because their sender went away; and what may follow the last.
 fn chunk_ends(sender: &Sender) -> Vec<Case> {
-    let plain = good(sender, "bad chunks")
-        .without("content-length")
-        .and("transfer-encoding", "chunked");
-    let (body, size) = (&plain.body, plain.body.len());
-    let one = |line: String, end: &str| {
-        [line.as_bytes(), b"\r\n", body.as_slice(), end.as_bytes()].concat()
-    };
+    let plain = to_be_chunked(sender);
+    let size = plain.body.len();
+    let one = |line: String, end: &str| chunk(&plain.body, &line, end);
     let mut cases = Vec::new();
     for (name, wire) in [
         (

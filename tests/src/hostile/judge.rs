@@ -1,8 +1,9 @@
 //! Whether what came back was due.
 
 use super::case::{Case, Due, Pace};
-use super::exchange::{Answer, Outcome, carry_out, patience};
+use super::exchange::{Outcome, carry_out, patience};
 use super::shape::MARK;
+use crate::http::Answer;
 use millrace_shared::outcome::Refusal;
 use serde_json::Value;
 use std::sync::Mutex;

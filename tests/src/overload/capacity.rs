@@ -1,6 +1,7 @@
 //! How much the pipeline stores a second when more than that is offered: several senders that send
 //! the next batch as soon as the one before is answered, and wait a little when they are refused.
 
+use super::analyst::search;
 use super::report::Report;
 use super::site::Site;
 use crate::org::Org;
@@ -9,7 +10,7 @@ use millrace_load::bench::Bench;
 use millrace_load::prebuilt::Prebuilt;
 use millrace_load::raw::Connection;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -48,12 +49,17 @@ pub fn measure(site: &Site, time: Duration, report: &mut Report) -> Capacity {
             runtime().spawn(send(address, bodies, accepted, stop.clone()))
         })
         .collect();
-    std::thread::sleep(time / 3);
-    let (at, before) = (Instant::now(), stored(site, &org));
-    let first = float(accepted.load(Ordering::Relaxed)) / begun.elapsed().as_secs_f64();
-    std::thread::sleep(time * 2 / 3);
-    let stored_meanwhile = stored(site, &org) - before;
-    let rate = float(stored_meanwhile) / at.elapsed().as_secs_f64();
+    let (analyst, over) = (site.org("analyst", None), AtomicBool::new(false));
+    let (first, rate) = std::thread::scope(|scope| {
+        let _searching = scope.spawn(|| search(&analyst, &over));
+        std::thread::sleep(time / 3);
+        let (at, before) = (Instant::now(), stored(site, &org));
+        let first = float(accepted.load(Ordering::Relaxed)) / begun.elapsed().as_secs_f64();
+        std::thread::sleep(time * 2 / 3);
+        let stored_meanwhile = stored(site, &org) - before;
+        over.store(true, Ordering::Relaxed);
+        (first, float(stored_meanwhile) / at.elapsed().as_secs_f64())
+    });
     stop.cancel();
     for sender in senders {
         block_on(sender).expect("a sender");

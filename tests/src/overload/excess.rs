@@ -1,6 +1,7 @@
 //! A multiple of what the pipeline can store, for minutes: what becomes of the excess, how much is
 //! stored meanwhile, what memory it takes, and how soon everything is as before.
 
+use super::analyst::search;
 use super::capacity::{Capacity, float};
 use super::gauge::Most;
 use super::report::Report;
@@ -21,8 +22,6 @@ const RECOVERY: Duration = Duration::from_secs(30);
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(180);
 /// A batch is fresh when it is stored within this: the age of a batch, and its way.
 const FRESH: Duration = Duration::from_secs(3);
-/// Between two searches of the analyst who works through it all.
-const SEARCH_EVERY: Duration = Duration::from_millis(500);
 /// How long what was accepted may take to be stored.
 const DRAIN: Duration = Duration::from_secs(300);
 
@@ -194,18 +193,4 @@ fn recovery(org: &Org, fresh: Duration) -> [Option<Duration>; 2] {
         std::thread::sleep(Duration::from_millis(250));
     }
     [accepted, None]
-}
-
-/// Searches like an analyst until it is over, and says how that went.
-fn search(org: &Org, over: &AtomicBool) -> String {
-    let (mut good, mut refused) = (0, 0);
-    while !over.load(Ordering::Relaxed) {
-        let answer = org.ask("/api/v1/logs/search?limit=100");
-        match answer.status {
-            200 => good += 1,
-            _ => refused += 1,
-        }
-        std::thread::sleep(SEARCH_EVERY);
-    }
-    format!("{good} answered, {refused} refused")
 }

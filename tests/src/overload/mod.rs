@@ -4,6 +4,7 @@
 //! sender    requests at a constant rate, whether or not earlier ones were answered
 //! gauge     what the machine and the processes use meanwhile
 //! site      the pipeline under test: engines, services, organisations, and what the stores say
+//! analyst   searches all the time
 //! capacity  how much the pipeline stores when it is offered more than that
 //! excess    a multiple of it for minutes, and how it gets back to normal
 //! noisy     one organisation at twenty times its quota beside a quiet one
@@ -18,6 +19,7 @@
 pub mod sender;
 pub mod gauge;
 pub mod site;
+mod analyst;
 pub mod capacity;
 pub mod excess;
 pub mod noisy;

@@ -21,6 +21,7 @@ mod privacy;
 mod hostile;
 mod canaries;
 mod detection;
+mod sigma;
 mod notifications;
 mod pipelines;
 mod series;

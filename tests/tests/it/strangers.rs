@@ -110,6 +110,13 @@ impl Filled {
                 rule["id"] = id.into();
                 body(rule)
             }
+            ("POST", "/api/v1/rules/import/sigma") => {
+                let id = format!("{}-3", self.ids["/api/v1/rules/"]);
+                body(
+                    json!({"title": "mine", "id": id, "logsource": {"product": "appliance"},
+                    "detection": {"selection": {"service": "nothing"}, "condition": "selection"}}),
+                )
+            }
             ("PUT", "/api/v1/rules/{id}") => body(rule),
             ("POST", "/api/v1/channels") | ("PUT", "/api/v1/channels/{id}") => {
                 body(json!({"name": "mine", "kind": "slack", "enabled": false,
@@ -439,6 +446,13 @@ fn every_route_denies_every_role_what_is_anothers() {
             assert_eq!(answer.status, 401, "{place}: {}", answer.text());
         }
     }
+    // An id is one's own: with theirs, another rule is made.
+    let id = &theirs.ids["/api/v1/rules/"];
+    let same = json!({"id": id, "severity": "low", "selection": {"field": "f", "op": "exists"}});
+    let _made = ours
+        .org
+        .tell_as("admin", "/api/v1/rules", &same)
+        .must_be(201);
     let after = snapshot(&theirs.org);
     assert_eq!(before, after, "something of theirs was changed");
     assert!(asked >= routes.len() * 31, "{asked}");

@@ -15,16 +15,22 @@ pub(super) fn read<'a>(source: Source<'a>, put: &mut Put<'_, 'a>) -> bool {
         return false;
     };
     for (name, value) in &members {
-        member(source.arena, name, value, 1, put);
+        member(source.arena, source.arena.alloc_str(name), (value, 1), put);
     }
     true
 }
 
-fn member<'a>(arena: &'a Bump, name: &str, value: &Json, depth: usize, put: &mut Put<'_, 'a>) {
+fn member<'a>(
+    arena: &'a Bump,
+    name: &'a str,
+    (value, depth): (&Json, usize),
+    put: &mut Put<'_, 'a>,
+) {
     let value = match value {
         Json::Object(members) if depth < DEPTH_MAX => {
             for (inner, value) in members {
-                member(arena, &format!("{name}.{inner}"), value, depth + 1, put);
+                let inner = bumpalo::format!(in arena, "{}.{}", name, inner);
+                member(arena, inner.into_bump_str(), (value, depth + 1), put);
             }
             return;
         }
@@ -38,7 +44,7 @@ fn member<'a>(arena: &'a Bump, name: &str, value: &Json, depth: usize, put: &mut
         Json::String(text) => Value::Text(arena.alloc_str(text)),
         Json::Array(_) | Json::Object(_) => Value::Json(arena.alloc_str(&value.to_string())),
     };
-    put(arena.alloc_str(name), value);
+    put(name, value);
 }
 
 #[cfg(test)]

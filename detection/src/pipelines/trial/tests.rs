@@ -177,12 +177,19 @@ fn a_step_has_one_action_and_a_drop_its_condition() {
     let many = json!(vec![json!({"default": {"field": "a", "value": "b"}}); 101]);
     let two = json!([{"rename": {"from": "a", "to": "b"}, "drop": {}}]);
     let near = json!([{"drop": {}, "when": [{"field": "a", "op": "near", "value": 1}]}]);
+    let when = |condition: Json| json!([{"drop": {}, "when": [condition]}]);
+    let later = "steps[0].when: asks for a window, an indicator score";
     let mistakes = [
         (json!({}), "steps: must be a list"),
         (json!([{}]), "steps[0]: needs one of"),
         (json!([{"drop": {}}]), "steps[0].drop: needs a `when`"),
         (two, "steps[0]: needs one of"),
         (near, "steps[0].when[0]"),
+        (when(json!({"op": "after_hours", "value": true})), later),
+        (
+            when(json!({"none": [{"op": "ioc_score_gte", "value": 40}]})),
+            later,
+        ),
         (many, "steps: are more than 100"),
     ];
     refused(Signal::Logs, &mistakes);
