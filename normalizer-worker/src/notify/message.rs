@@ -1,7 +1,7 @@
 //! The facts that a message tells, as they were stored when it happened. Long values are clipped:
 //! receivers refuse what is too long, and then nothing is told at all.
 
-use super::text::clip;
+use super::text::{clip, is_blank};
 use millrace_shared::channel::Happening;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const VALUE_CHARS_MAX: usize = 500;
 /// Members of the group: rules group by a few.
 const GROUP_MAX: usize = 20;
+/// What stands for a value that cannot be seen.
+const BLANK: &str = "(blank)";
 
 /// What happened, to which alert.
 #[derive(Clone, Debug, Deserialize)]
@@ -152,7 +154,7 @@ impl Message {
     pub fn facts(&self) -> Vec<(String, String)> {
         let mut facts = Vec::new();
         let mut say = |name: &str, value: String| {
-            if !value.is_empty() {
+            if !is_blank(&value) {
                 facts.push((name.to_owned(), value));
             }
         };
@@ -169,7 +171,7 @@ impl Message {
             say("First seen", alert.first_seen.clone());
             say("Last seen", alert.last_seen.clone());
             for (name, value) in &alert.group_key {
-                say(name, plain(value));
+                say(visible(name), visible(&plain(value)).to_owned());
             }
             say("ATT&CK", alert.attack.join(", "));
             say("Risk", alert.risk_score.to_string());
@@ -197,6 +199,11 @@ impl Alert {
             })
             .collect();
     }
+}
+
+/// A name or value of the group as it is shown: that it is blank may be the point.
+fn visible(text: &str) -> &str {
+    if is_blank(text) { BLANK } else { text }
 }
 
 fn plain(value: &Value) -> String {
@@ -288,6 +295,30 @@ mod tests {
         let mut closed = samples::message(Happening::Resolved);
         closed.alert.as_mut().unwrap().status = "false_positive".to_owned();
         assert_eq!(closed.headline(), "[HIGH] False positive: Brute force");
+    }
+
+    #[test]
+    fn no_fact_is_blank() {
+        let mut message = samples::message(Happening::Created);
+        let alert = message.alert.as_mut().unwrap();
+        alert.group_key = Map::from_iter([
+            ("user".to_owned(), "\u{200b} ".into()),
+            (" ".to_owned(), "x".into()),
+        ]);
+        message.note = Some("\n".to_owned());
+        let facts = message.facts();
+        for expected in [("user", BLANK), (BLANK, "x")] {
+            let found = facts
+                .iter()
+                .any(|(name, value)| (name.as_str(), value.as_str()) == expected);
+            assert!(found, "{facts:?}");
+        }
+        assert!(
+            facts
+                .iter()
+                .all(|(name, value)| !is_blank(name) && !is_blank(value))
+        );
+        assert!(facts.iter().all(|(name, _)| name != "Note"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! queue         a lease on a channel → its next message → what became of it
 //! message       the stored facts, clipped
 //! webhook, …    facts → the body that a kind of receiver takes            (pure)
-//! send          body → the receiver, through the guarded client
+//! send, smtp    body → the receiver, through the guarded client; mail over a bounded wire
 //! verdict       how that ended → sent, again later, or never              (pure)
 //! sender        all of it, again and again
 //! ```
@@ -27,6 +27,8 @@ mod teams;
 mod discord;
 mod pagerduty;
 mod email;
+mod wire;
+mod smtp;
 mod send;
 mod verdict;
 mod queue;

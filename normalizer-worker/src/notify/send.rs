@@ -1,29 +1,19 @@
-//! One attempt: a message to an address, by the guarded client alone. Of a receiver's answer the
-//! status is kept and nothing else: what it says could be an inner service's, read by a tenant.
+//! One attempt: a message to an address, by the guarded client alone; mail goes by `smtp`. Of a
+//! receiver's answer the status is kept and nothing else: what it says could be an inner service's,
+//! read by a tenant.
 
 use super::message::Message;
 use super::verdict::Attempt;
-use super::{Means, discord, email, pagerduty, slack, teams, webhook};
+use super::{Means, discord, pagerduty, slack, smtp, teams, webhook};
 use bytes::Bytes;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters,
-};
-use lettre::transport::smtp::{Error as SmtpError, extension::ClientId};
 use millrace_runtime::clock::now_ns;
-use millrace_runtime::outgoing::{
-    Call, HeaderMap, HeaderName, HeaderValue, Method, OutgoingError, header,
-};
-use millrace_shared::channel::{Address, MailSecurity, MailServer};
+use millrace_runtime::outgoing::{Call, HeaderMap, HeaderName, HeaderValue, Method, header};
+use millrace_shared::channel::Address;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::secret::Secret;
 use millrace_shared::signature::sign_webhook;
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
-use tokio::time::timeout;
-
-/// What mail servers answer to a mail that they take.
-const MAIL_TAKEN: u16 = 250;
 
 /// Sends a message once.
 pub(super) async fn send(means: &Means, address: &Address, message: &Message) -> Attempt {
@@ -33,7 +23,7 @@ pub(super) async fn send(means: &Means, address: &Address, message: &Message) ->
             let body = webhook::body(message);
             match signed(secret, message, &body) {
                 Ok(headers) => post(means, url, headers, body).await,
-                Err(error) => never(error),
+                Err(error) => Attempt::never(error),
             }
         }
         Address::Slack { url } => plain_post(means, url, message, json(slack::body(message))).await,
@@ -45,22 +35,7 @@ pub(super) async fn send(means: &Means, address: &Address, message: &Message) ->
             let body = pagerduty::body(message, routing_key);
             plain_post(means, url, message, json(body)).await
         }
-        Address::Email(server) => mail(means, server, message).await,
-    }
-}
-
-fn never(error: &str) -> Attempt {
-    Attempt::Never {
-        error: error.to_owned(),
-        status: None,
-    }
-}
-
-fn later(error: String) -> Attempt {
-    Attempt::Later {
-        error,
-        status: None,
-        retry_after: None,
+        Address::Email(server) => smtp::mail(means, server, message).await,
     }
 }
 
@@ -94,7 +69,7 @@ fn signed(secret: &str, message: &Message, body: &[u8]) -> Result<HeaderMap, &'s
 async fn plain_post(means: &Means, url: &str, message: &Message, body: Vec<u8>) -> Attempt {
     match headers(message) {
         Ok(headers) => post(means, url, headers, body).await,
-        Err(error) => never(error),
+        Err(error) => Attempt::never(error),
     }
 }
 
@@ -113,7 +88,7 @@ async fn post(means: &Means, url: &str, headers: HeaderMap, body: Vec<u8>) -> At
             let retry_after = retry_after.and_then(|value| value.to_str().ok());
             Attempt::of_status(answer.status.as_u16(), retry_after.and_then(pause))
         }
-        Err(error) => failed(&error),
+        Err(error) => Attempt::failed(&error),
     }
 }
 
@@ -126,115 +101,6 @@ fn pause(text: &str) -> Option<Duration> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(now_ns().unsigned_abs());
     let date = httpdate::parse_http_date(text).ok()?;
     date.duration_since(now).ok()
-}
-
-fn failed(error: &OutgoingError) -> Attempt {
-    if error.may_pass() {
-        later(error.to_string())
-    } else {
-        never(&error.to_string())
-    }
-}
-
-async fn mail(means: &Means, server: &MailServer, message: &Message) -> Attempt {
-    let sent = timeout(means.rules.timeout, submit(means, server, message)).await;
-    match sent {
-        Ok(attempt) => attempt,
-        Err(_) => later(OutgoingError::Timeout.to_string()),
-    }
-}
-
-async fn submit(means: &Means, server: &MailServer, message: &Message) -> Attempt {
-    let encrypted = match server.security {
-        MailSecurity::Tls | MailSecurity::Starttls => true,
-        MailSecurity::None => false,
-    };
-    let mail = match email::mail(message, server) {
-        Ok(mail) => mail,
-        Err(error) => return never(error),
-    };
-    let found = means
-        .outgoing
-        .mail_addresses(&server.host, server.port, encrypted)
-        .await;
-    let addresses = match found {
-        Ok(addresses) => addresses,
-        Err(error) => return failed(&error),
-    };
-    let said = async {
-        let mut connection = connect(means, server, &addresses).await?;
-        if let (Some(user), Some(password)) = (&server.username, &server.password) {
-            let credentials = Credentials::new(user.clone(), password.clone());
-            let ways = [Mechanism::Plain, Mechanism::Login];
-            connection.auth(&ways, &credentials).await?;
-        }
-        connection.send(mail.envelope(), &mail.formatted()).await?;
-        // It is taken; how the parting goes changes nothing.
-        let _ = connection.quit().await;
-        Ok::<(), SmtpError>(())
-    };
-    match said.await {
-        Ok(()) => Attempt::Taken { status: MAIL_TAKEN },
-        Err(error) => of_smtp(&error),
-    }
-}
-
-async fn connect(
-    means: &Means,
-    server: &MailServer,
-    addresses: &[std::net::SocketAddr],
-) -> Result<AsyncSmtpConnection, SmtpError> {
-    let hello = ClientId::Domain(email::domain(server).to_owned());
-    let within = Some(means.rules.timeout);
-    let tls = || {
-        let roots = Certificate::from_pem(means.outgoing.roots().as_bytes())?;
-        TlsParameters::builder(server.host.clone())
-            .certificate_store(CertificateStore::None)
-            .add_root_certificate(roots)
-            .build_rustls()
-    };
-    match server.security {
-        MailSecurity::Tls => {
-            let tls = Some(tls()?);
-            AsyncSmtpConnection::connect_tokio1(addresses, within, &hello, tls, None).await
-        }
-        MailSecurity::Starttls => {
-            let plain = AsyncSmtpConnection::connect_tokio1(addresses, within, &hello, None, None);
-            let mut connection = plain.await?;
-            connection.starttls(tls()?, &hello).await?;
-            Ok(connection)
-        }
-        MailSecurity::None => {
-            AsyncSmtpConnection::connect_tokio1(addresses, within, &hello, None, None).await
-        }
-    }
-}
-
-/// What the mail server says is left out, as with every receiver.
-fn of_smtp(error: &SmtpError) -> Attempt {
-    let status = error.status().map(u16::from);
-    if let Some(code) = status {
-        let said = format!("the mail server answered {code}");
-        return if error.is_transient() {
-            Attempt::Later {
-                error: said,
-                status,
-                retry_after: None,
-            }
-        } else {
-            Attempt::Never {
-                error: said,
-                status,
-            }
-        };
-    }
-    if error.is_client() {
-        return never("the mail server lacks what is needed: STARTTLS, or a known way to log in");
-    }
-    if error.is_tls() {
-        return later("TLS with the mail server failed".to_owned());
-    }
-    later("the mail server cannot be reached, or broke off".to_owned())
 }
 
 #[cfg(test)]

@@ -87,16 +87,12 @@ impl Sender {
     }
 
     async fn tried(&self, claim: &Claim, job: &Job) -> Attempt {
-        let never = |error: &str| Attempt::Never {
-            error: error.to_owned(),
-            status: None,
-        };
         let channel = claim.channel.to_string();
         let Ok(address) = Address::open(&self.means.master, &channel, &job.sealed) else {
-            return never("the address cannot be opened with this master key");
+            return Attempt::never("the address cannot be opened with this master key");
         };
         let Ok(mut message) = Message::read(job.payload.clone(), job.happening) else {
-            return never("what was stored cannot be read");
+            return Attempt::never("what was stored cannot be read");
         };
         message.key.clone_from(&job.key);
         message.channel.clone_from(&job.channel_name);
@@ -167,10 +163,14 @@ pub async fn run(sender: Sender, shutdown: CancellationToken) {
             }
         };
         for claim in claims {
-            let (sender, places, stop) = (sender.clone(), Arc::clone(&places), shutdown.clone());
+            // Only this loop takes places, and no more channels are claimed than there are.
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                break;
+            };
+            let (sender, stop) = (sender.clone(), shutdown.clone());
             tasks.spawn(async move {
-                let _place = places.acquire_owned().await;
                 log("sending", sender.serve(claim, stop).await);
+                drop(place);
             });
         }
     }

@@ -4,7 +4,7 @@
 //! <https://docs.slack.dev/reference/block-kit/blocks>
 
 use super::message::Message;
-use super::text::{clip, slack};
+use super::text::{clip, is_blank, slack};
 use serde_json::{Value, json};
 
 const HEADER_CHARS: usize = 150;
@@ -23,7 +23,7 @@ pub(super) fn body(message: &Message) -> Value {
         "text": {"type": "plain_text", "text": clip(&headline, HEADER_CHARS), "emoji": false},
     })];
     let text = slack(&message.body(), TEXT_CHARS);
-    if !text.is_empty() {
+    if !is_blank(&text) {
         blocks.push(
             json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}}),
         );

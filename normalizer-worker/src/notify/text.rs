@@ -14,6 +14,23 @@ pub(super) fn clip(text: &str, chars: usize) -> String {
     kept.chain([CUT]).collect()
 }
 
+/// Whether there is nothing to be seen in it: receivers refuse a message with such a value, and a
+/// stranger who sends one must not keep an alert from being told.
+#[must_use]
+pub(super) fn is_blank(text: &str) -> bool {
+    // Besides white space: soft hyphen, Hangul fillers, zero-width marks and joiners, byte order mark.
+    let unseen = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(
+                c,
+                '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}'
+                    | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            )
+    };
+    text.chars().all(unseen)
+}
+
 /// At most so many characters after every character was replaced: escapes are not cut in two.
 fn escaped(text: &str, chars: usize, escape: impl Fn(char) -> Option<String>) -> String {
     let (mut out, mut length) = (String::with_capacity(text.len()), 0);
@@ -59,6 +76,16 @@ mod tests {
         assert_eq!(clip("äöü", 3), "äöü");
         assert_eq!(clip("äöüß", 3), "äö…");
         assert_eq!(clip("", 0), "");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_blank() {
+        for blank in ["", " ", "\r\n\t", "\u{a0}\u{200b}", "\u{3164}"] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        for seen in [".", " a", "\u{200b}ä"] {
+            assert!(!is_blank(seen), "{seen:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an attempt came to, and what follows: sent, again after a pause, or given up. Knows no clock.
 
 use super::Rules;
+use millrace_runtime::outgoing::OutgoingError;
 use millrace_shared::channel::Happening;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
@@ -38,6 +39,35 @@ pub(super) enum Attempt {
 }
 
 impl Attempt {
+    /// One that will not go better, without a status.
+    #[must_use]
+    pub(super) fn never(error: &str) -> Self {
+        Attempt::Never {
+            error: error.to_owned(),
+            status: None,
+        }
+    }
+
+    /// One that may go better later, without a status.
+    #[must_use]
+    pub(super) fn later(error: &str) -> Self {
+        Attempt::Later {
+            error: error.to_owned(),
+            status: None,
+            retry_after: None,
+        }
+    }
+
+    /// What it means that there is no answer.
+    #[must_use]
+    pub(super) fn failed(error: &OutgoingError) -> Self {
+        if error.may_pass() {
+            Attempt::later(&error.to_string())
+        } else {
+            Attempt::never(&error.to_string())
+        }
+    }
+
     /// What a status of HTTP means.
     #[must_use]
     pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Self {

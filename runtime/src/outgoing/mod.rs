@@ -160,6 +160,12 @@ impl Outgoing {
             .collect())
     }
 
+    /// TLS as it is spoken here: with the roots that are trusted, and no others.
+    #[must_use]
+    pub fn tls(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.trust.config)
+    }
+
     /// The root certificates that are trusted, as PEM: for clients that take them as text only.
     #[must_use]
     pub fn roots(&self) -> &str {
