@@ -61,7 +61,7 @@ const REMOVALS: [(&str, i32, &str); 5] = [
         KEPT_DAYS,
         "DELETE FROM outbox WHERE ctid = ANY (ARRAY( \
            SELECT ctid FROM outbox WHERE state IN ('sent', 'dropped') \
-              AND created_at < now() - make_interval(days => $2) LIMIT $1))",
+              AND coalesce(finished_at, created_at) < now() - make_interval(days => $2) LIMIT $1))",
     ),
     (
         "outbox",

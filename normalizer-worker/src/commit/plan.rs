@@ -84,6 +84,16 @@ pub(super) struct Known {
     pub(super) raised: BTreeMap<RuleKey, usize>,
 }
 
+impl Known {
+    /// Whether every draft joins an open alert, so that none can be raised.
+    pub(super) fn takes_all(&self, drafts: &[AlertDraft]) -> bool {
+        drafts.iter().all(|draft| {
+            let open = self.open.get(&key(draft));
+            open.is_some_and(|open| open.takes(draft))
+        })
+    }
+}
+
 /// The drafts of one key, in the order of time.
 fn by_key(drafts: Vec<AlertDraft>) -> BTreeMap<Key, Vec<AlertDraft>> {
     let mut by_key: BTreeMap<Key, Vec<AlertDraft>> = BTreeMap::new();
@@ -385,7 +395,7 @@ mod tests {
         assert_eq!(count, 50_000, "every match is counted once");
         let last = plan.raises.last().unwrap();
         assert_eq!(last.draft.dedupe, OVERFLOW);
-        assert_eq!(last.suppressed, 10_000 - BURST_MAX as i64 - 1);
+        assert_eq!(last.suppressed, 10_000 - 200 - 1);
     }
 
     #[test]
@@ -401,5 +411,14 @@ mod tests {
             .map(|join| (join.open.id, join.firings, join.count))
             .collect();
         assert_eq!(joins, [(Uuid::from_u128(7), 7, 35)]);
+    }
+
+    #[test]
+    fn only_what_joins_needs_no_count_of_what_was_raised() {
+        let known = known([1; 16], 0);
+        assert!(known.takes_all(&[draft(1, MINUTE), draft(1, 10 * MINUTE)]));
+        assert!(!known.takes_all(&[draft(1, MINUTE), draft(2, MINUTE)]));
+        // Its alert is open, and too old.
+        assert!(!known.takes_all(&[draft(1, 11 * MINUTE)]));
     }
 }

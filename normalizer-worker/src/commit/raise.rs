@@ -81,16 +81,14 @@ async fn known(tx: &Transaction<'_>, drafts: &[AlertDraft]) -> Result<Known, Wor
             .keys()
             .map(|(org, rule)| (*org, rule.clone(), OVERFLOW)),
     );
-    let open = open_alerts(tx, &keys).await?;
-    let raised = if drafts
-        .iter()
-        .all(|draft| open.contains_key(&plan::key(draft)))
-    {
-        BTreeMap::new()
-    } else {
-        raised_lately(tx, &rules).await?
+    let mut known = Known {
+        open: open_alerts(tx, &keys).await?,
+        raised: BTreeMap::new(),
     };
-    Ok(Known { open, raised })
+    if !known.takes_all(drafts) {
+        known.raised = raised_lately(tx, &rules).await?;
+    }
+    Ok(known)
 }
 
 /// How many alerts the rules have raised within their windows, as far as it matters.
