@@ -88,6 +88,13 @@ for service in $services; do
             echo "$part" | grep -q 'read_only: true' || fail "$service may write to its image" ;;
         *) ;;
     esac
+    case $service in
+        redis | clickhouse | timescaledb)
+            ! echo "$part" | grep -q '^      edge:' || fail "$service reaches beyond the inner network" ;;
+        worker)
+            echo "$part" | grep -q '^      edge:' || fail "notifications cannot leave" ;;
+        *) ;;
+    esac
 done
 
 for mount in ./clickhouse-init ./timescale-init; do
