@@ -114,6 +114,47 @@ async fn an_alert_goes_its_way_with_a_history_and_a_trail() {
 }
 
 #[tokio::test]
+async fn every_step_is_legal_with_its_history_or_refused_without() {
+    const ENDS: [&str; 3] = ["resolved", "closed", "false_positive"];
+    let org = org().await;
+    let all = ["open", "acknowledged", "in_progress"].iter().chain(&ENDS);
+    let legal = |from: &str, to: &str| match from {
+        "open" => to == "acknowledged",
+        "acknowledged" => to == "in_progress",
+        "in_progress" => ENDS.contains(&to),
+        _ => to == "open",
+    };
+    for from in all.clone() {
+        for to in all.clone() {
+            let id = alert(&org, "CSRF_ATTACK", from, "high", 1.0).await;
+            let escalated = "UPDATE alert SET escalated_at = now() WHERE id = $1";
+            postgres().await.execute(escalated, &[&id]).await.unwrap();
+            let path = format!("/alerts/{id}");
+            let body = json!({ "status": to, "note": "because" });
+            let answer = post(&format!("{path}/status"), &org.analyst, &body).await;
+            let now = get(&path, &org.viewer, &[]).await.ok();
+            let (status, lines) = if legal(from, to) {
+                assert_eq!(answer.status, 200, "{from} to {to}: {}", answer.body);
+                let line = &now["history"][0];
+                assert_eq!(
+                    (&line["from_status"], &line["to_status"], &line["note"]),
+                    (&json!(from), &json!(to), &json!("because"))
+                );
+                (to, 1)
+            } else {
+                assert_eq!(answer.problem(409), "conflict", "{from} to {to}");
+                (from, 0)
+            };
+            assert_eq!(now["status"], *status, "{from} to {to}");
+            assert_eq!(now["history"].as_array().unwrap().len(), lines);
+            // Opened anew, it can be escalated anew.
+            let reopened = lines == 1 && *to == "open";
+            assert_eq!(now["escalated_at"].is_null(), reopened, "{from} to {to}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn alerts_are_filtered_paged_and_counted() {
     let org = org().await;
     for n in 0..5 {

@@ -208,6 +208,7 @@ impl Run<'_> {
             .violations
             .extend(checks::books(&self.site, &self.poison)?);
         if findings.violations.is_empty() || last {
+            checks::age_alerts(&self.site)?;
             let (sent, acknowledged) = record.events();
             let mut tally = self.tally.lock().expect("no panic inside");
             let counts = [

@@ -190,6 +190,16 @@ fn alerts(
     Ok(())
 }
 
+/// Makes the alerts of a round old. A rule raises so many within a quarter of an hour and counts the
+/// rest in one; each round is to be judged by itself.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn age_alerts(site: &Site) -> Result<(), String> {
+    let sql = "UPDATE alert SET created_at = created_at - interval '1 day'";
+    postgres(site, sql).map(drop)
+}
+
 /// Balances the books of the whole site; the violations. `poison` are the requests that the store
 /// refuses, of each organisation: sent and acknowledged.
 ///

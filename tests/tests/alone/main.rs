@@ -1,4 +1,5 @@
-//! Whole-pipeline tests that need the machine for themselves: they load it until others would fail.
+//! Whole-pipeline tests that need the machine for themselves: they load it until others would fail, or
+//! kill what others need.
 //! They run one after the other, and after those of the other binaries.
 
 #![allow(
@@ -12,6 +13,7 @@
 mod chaos;
 mod hostile;
 mod overload;
+mod notifications;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
