@@ -284,27 +284,29 @@ fn a_storm_of_matches_makes_few_alerts_with_exact_counts() {
 
 #[test]
 fn a_rule_whose_alerts_are_open_but_too_old_to_join_stays_bounded() {
+    const ADDRESSES: i64 = 150;
     let stage = Stage::new();
     let mut rule = every_failure("SHORT", "ip");
     rule["dedupe"]["window_seconds"] = 1.into();
     add_rule(&stage, &rule);
     let worker = stage.worker(&[]);
-    let now = millrace_runtime::clock::now_ns() / 1_000_000_000;
-    // One address, whose matches lie ten seconds apart: each is an alert of its own.
-    let (entries, events) = (3, 100_i64);
-    for entry in 0..entries {
-        let at = |n: i64| {
-            millrace_shared::time::rfc3339((now - 10 * (entry * events + n)) * 1_000_000_000)
-        };
-        let failures: Vec<Value> = (0..events)
+    let now = millrace_runtime::clock::now_ns();
+    // Everybody's matches lie a quarter of an hour apart: each is an alert of its own, until there are
+    // too many of them.
+    for round in 1..=3 {
+        let at = millrace_shared::time::rfc3339(now - round * 900 * 1_000_000_000);
+        let failures: Vec<Value> = (0..ADDRESSES)
             .map(|n| {
                 json!({"event_type": "AUTHENTICATION", "action": "login", "outcome": "FAILURE",
-                       "service": "api", "ip": "198.51.100.7", "timestamp": at(n)})
+                       "service": "api", "ip": format!("198.51.100.{n}"), "timestamp": at})
             })
             .collect();
-        stage.append(shard(Signal::Audit, 0), &json!({"events": failures}), 100);
-        let counted = (entry + 1) * events;
-        stage.until("the matches are counted", &counted, || {
+        stage.append(
+            shard(Signal::Audit, 0),
+            &json!({ "events": failures }),
+            u32::try_from(ADDRESSES).unwrap(),
+        );
+        stage.until("the matches are counted", &(round * ADDRESSES), || {
             alert(&stage, "sum(count)")
         });
     }
