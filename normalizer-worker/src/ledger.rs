@@ -6,10 +6,10 @@
 
 use crate::error::WorkerError;
 use crate::work::{RawEntry, Table};
+use aws_lc_rs::digest::{Context, SHA256};
 use deadpool_postgres::{Client, GenericClient};
 use millrace_shared::Signal;
 use millrace_shared::ids::{LedgerId, ShardId, StreamId};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use time::Date;
 use tokio_postgres::Row;
@@ -138,16 +138,17 @@ const BATCH_COLUMNS: &str = "seq, first_ms, first_seq, last_ms, last_seq, entrie
 /// SHA-256 over ids, descriptions and bodies, each with its length before it.
 #[must_use]
 pub fn digest(entries: &[RawEntry]) -> [u8; 32] {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     for entry in entries {
-        hash.update(entry.id.ms.to_be_bytes());
-        hash.update(entry.id.seq.to_be_bytes());
+        hash.update(&entry.id.ms.to_be_bytes());
+        hash.update(&entry.id.seq.to_be_bytes());
         for part in [&entry.meta, &entry.body] {
-            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part);
         }
     }
-    hash.finalize().into()
+    // SHA-256 has that length.
+    hash.finish().as_ref().try_into().unwrap_or([0; 32])
 }
 
 pub(crate) fn stream_id(row: &Row, ms: &str, seq: &str) -> Result<StreamId, WorkerError> {
