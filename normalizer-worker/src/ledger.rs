@@ -279,6 +279,41 @@ pub async fn prepared(client: &Client, fence: Fence) -> Result<Vec<Batch>, Worke
     rows.iter().map(Batch::read).collect()
 }
 
+/// How far a shard has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frontier {
+    /// Which shard.
+    pub shard: ShardId,
+    /// The last entry that belongs to a batch.
+    pub cursor: StreamId,
+    /// Milliseconds of the first entry in a batch that is not committed.
+    pub prepared_ms: Option<i64>,
+}
+
+/// How far every shard has come, at one moment.
+///
+/// # Errors
+/// When PostgreSQL does not answer.
+pub async fn frontiers(client: &Client) -> Result<Vec<Frontier>, WorkerError> {
+    let sql = "SELECT s.signal, s.shard, s.cursor_ms, s.cursor_seq, \
+                      (SELECT min(b.first_ms) FROM batch AS b WHERE b.signal = s.signal \
+                          AND b.shard = s.shard AND b.state = 'PREPARED') AS prepared_ms \
+                 FROM shard AS s";
+    let mut frontiers = Vec::new();
+    for row in client.query(sql, &[]).await? {
+        let (signal, number): (&str, i16) = (row.try_get("signal")?, row.try_get("shard")?);
+        let (Some(signal), Ok(shard)) = (Signal::from_name(signal), u16::try_from(number)) else {
+            continue;
+        };
+        frontiers.push(Frontier {
+            shard: ShardId { signal, shard },
+            cursor: stream_id(&row, "cursor_ms", "cursor_seq")?,
+            prepared_ms: row.try_get("prepared_ms")?,
+        });
+    }
+    Ok(frontiers)
+}
+
 /// Begins another attempt at the rows of a batch and returns its number.
 ///
 /// # Errors

@@ -65,6 +65,7 @@ pub mod shard;
 
 pub mod gauges;
 pub mod housekeeping;
+mod quiet;
 pub mod runner;
 
 use config::Config;

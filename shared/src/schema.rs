@@ -25,6 +25,7 @@ pub const TIMESCALE: &[&str] = &[
     "075_fairness.sql",
     "080_dead_letters.sql",
     "085_pipelines.sql",
+    "095_windows.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.
