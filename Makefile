@@ -59,10 +59,14 @@ OVERLOAD_S ?= 60
 OUTAGE_S ?= 60
 LIVE ?= 5000
 SCENARIOS ?= 2x,5x,noisy,clickhouse,postgres
+# Cores (as taskset writes them) of the pipeline and of the load; shared when empty.
+PIPELINE_CORES ?=
+LOAD_CORES ?=
 
-overload: ## Overload and fairness: OVERLOAD_S, OUTAGE_S, LIVE, SCENARIOS
+overload: ## Overload and fairness: OVERLOAD_S, OUTAGE_S, LIVE, SCENARIOS, PIPELINE_CORES, LOAD_CORES
 	$(CARGO) build -q --release --workspace --bins
-	target/release/overload --seconds $(OVERLOAD_S) --outage $(OUTAGE_S) --live $(LIVE) --scenarios $(SCENARIOS)
+	target/release/overload --seconds $(OVERLOAD_S) --outage $(OUTAGE_S) --live $(LIVE) --scenarios $(SCENARIOS) \
+		$(if $(PIPELINE_CORES),--pipeline-cores $(PIPELINE_CORES)) $(if $(LOAD_CORES),--load-cores $(LOAD_CORES))
 
 ci: ## Everything that CI checks
 	.ci/run

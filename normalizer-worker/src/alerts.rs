@@ -86,7 +86,12 @@ impl Alerts {
             .get(&key)
             .and_then(|at| self.hits.get_mut(*at))
         {
-            join(&mut hits.alert, said, found);
+            if hits.of_base && !found.is_base {
+                hits.alert = said.draft(rule, found, found.dedupe.unwrap_or(group));
+                hits.of_base = false;
+            } else if !found.is_base {
+                join(&mut hits.alert, said, found);
+            }
             hits.hits.push(hit);
             return;
         }
@@ -103,6 +108,7 @@ impl Alerts {
             alert: said.draft(rule, found, found.dedupe.unwrap_or(group)),
             group: group.to_be_bytes(),
             window: u32::try_from(at).unwrap_or(u32::MAX),
+            of_base: found.is_base,
             hits: vec![hit],
         });
     }

@@ -29,7 +29,7 @@ pub(crate) struct Detection<'a> {
     pub(crate) indicator_ids: SmallVec<[u64; 2]>,
     pub(crate) threat_names: SmallVec<[&'a str; 2]>,
     pub(crate) rule_ids: SmallVec<[&'a str; 2]>,
-    pub(crate) matches: SmallVec<[RuleMatch; 1]>,
+    pub(crate) matches: SmallVec<[RuleMatch; 3]>,
 }
 
 /// Memory reused from event to event.
@@ -87,10 +87,9 @@ impl<'e, 'a> NormalizedEvent<'e, 'a> {
         organisation
             .rules()
             .evaluate(&view, &mut scratch.rules, &mut scratch.matches);
-        let rules = scratch
-            .matches
-            .iter()
-            .filter_map(|found| organisation.rule(found));
+        // What only counts in the base of a share is not selected.
+        let selected = scratch.matches.iter().filter(|found| !found.is_base);
+        let rules = selected.filter_map(|found| organisation.rule(found));
         detection
             .rule_ids
             .extend(rules.map(|rule| rule.def.id.as_str()));

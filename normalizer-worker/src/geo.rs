@@ -1,4 +1,4 @@
-//! Client address → country and city, from a MaxMind-format database where one is configured.
+//! Client address → country, city and coordinates, from a MaxMind-format database where one is configured.
 
 use maxminddb::{Reader, geoip2};
 use std::net::IpAddr;
@@ -19,10 +19,12 @@ pub struct GeoDatabase {
 }
 
 /// Where an address is; empty where the database does not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Place<'d> {
     pub(crate) country: &'d str,
     pub(crate) city: &'d str,
+    /// Degrees north and east.
+    pub(crate) coordinates: Option<(f64, f64)>,
 }
 
 impl GeoDatabase {
@@ -38,13 +40,14 @@ impl GeoDatabase {
         Ok(GeoDatabase { reader })
     }
 
-    /// ISO 3166 code of the country and English name of the city.
+    /// ISO 3166 code of the country, English name of the city, and coordinates.
     pub(crate) fn place(&self, address: &str) -> Option<Place<'_>> {
         let address: IpAddr = address.parse().ok()?;
         let city: geoip2::City<'_> = self.reader.lookup(address).ok()?.decode().ok()??;
         Some(Place {
             country: city.country.iso_code.unwrap_or(""),
             city: city.city.names.english.unwrap_or(""),
+            coordinates: city.location.latitude.zip(city.location.longitude),
         })
     }
 }

@@ -46,8 +46,10 @@ const REMOVALS: [(&str, i32, &str); 5] = [
     (
         "rule_window",
         0,
+        // What is due is waited for, however late the clock comes by.
         "DELETE FROM rule_window WHERE ctid = ANY (ARRAY( \
-           SELECT ctid FROM rule_window WHERE expires_at < now() - make_interval(days => $2) LIMIT $1))",
+           SELECT ctid FROM rule_window WHERE expires_at < now() - make_interval(days => $2) \
+              AND due_at IS NULL LIMIT $1))",
     ),
     (
         "batch",

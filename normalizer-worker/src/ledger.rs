@@ -6,10 +6,10 @@
 
 use crate::error::WorkerError;
 use crate::work::{RawEntry, Table};
+use aws_lc_rs::digest::{Context, SHA256};
 use deadpool_postgres::{Client, GenericClient};
 use millrace_shared::Signal;
 use millrace_shared::ids::{LedgerId, ShardId, StreamId};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use time::Date;
 use tokio_postgres::Row;
@@ -138,16 +138,17 @@ const BATCH_COLUMNS: &str = "seq, first_ms, first_seq, last_ms, last_seq, entrie
 /// SHA-256 over ids, descriptions and bodies, each with its length before it.
 #[must_use]
 pub fn digest(entries: &[RawEntry]) -> [u8; 32] {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     for entry in entries {
-        hash.update(entry.id.ms.to_be_bytes());
-        hash.update(entry.id.seq.to_be_bytes());
+        hash.update(&entry.id.ms.to_be_bytes());
+        hash.update(&entry.id.seq.to_be_bytes());
         for part in [&entry.meta, &entry.body] {
-            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part);
         }
     }
-    hash.finalize().into()
+    // SHA-256 has that length.
+    hash.finish().as_ref().try_into().unwrap_or([0; 32])
 }
 
 pub(crate) fn stream_id(row: &Row, ms: &str, seq: &str) -> Result<StreamId, WorkerError> {
@@ -276,6 +277,41 @@ pub async fn prepared(client: &Client, fence: Fence) -> Result<Vec<Batch>, Worke
         .query(&statement, &[&fence.signal(), &fence.number()])
         .await?;
     rows.iter().map(Batch::read).collect()
+}
+
+/// How far a shard has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frontier {
+    /// Which shard.
+    pub shard: ShardId,
+    /// The last entry that belongs to a batch.
+    pub cursor: StreamId,
+    /// Milliseconds of the first entry in a batch that is not committed.
+    pub prepared_ms: Option<i64>,
+}
+
+/// How far every shard has come, at one moment.
+///
+/// # Errors
+/// When PostgreSQL does not answer.
+pub async fn frontiers(client: &Client) -> Result<Vec<Frontier>, WorkerError> {
+    let sql = "SELECT s.signal, s.shard, s.cursor_ms, s.cursor_seq, \
+                      (SELECT min(b.first_ms) FROM batch AS b WHERE b.signal = s.signal \
+                          AND b.shard = s.shard AND b.state = 'PREPARED') AS prepared_ms \
+                 FROM shard AS s";
+    let mut frontiers = Vec::new();
+    for row in client.query(sql, &[]).await? {
+        let (signal, number): (&str, i16) = (row.try_get("signal")?, row.try_get("shard")?);
+        let (Some(signal), Ok(shard)) = (Signal::from_name(signal), u16::try_from(number)) else {
+            continue;
+        };
+        frontiers.push(Frontier {
+            shard: ShardId { signal, shard },
+            cursor: stream_id(&row, "cursor_ms", "cursor_seq")?,
+            prepared_ms: row.try_get("prepared_ms")?,
+        });
+    }
+    Ok(frontiers)
 }
 
 /// Begins another attempt at the rows of a batch and returns its number.

@@ -68,6 +68,7 @@ pub mod notify;
 
 pub mod gauges;
 pub mod housekeeping;
+mod quiet;
 pub mod runner;
 
 use config::Config;

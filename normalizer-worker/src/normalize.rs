@@ -9,7 +9,12 @@ use bumpalo::Bump;
 use millrace_detection::audit_severity;
 use millrace_shared::entry::Meta;
 use millrace_shared::wire::{AuditOutcome, Level, Severity, SpanStatus};
-use millrace_shared::{Event, Resource, Role, Signal, Value};
+use millrace_shared::{Event, Field, Resource, Role, Signal, Value};
+
+/// Attributes of the place of a client's address, as the Elastic Common Schema calls them; rules
+/// about travel look there.
+const LATITUDE: &str = "client.geo.location.lat";
+const LONGITUDE: &str = "client.geo.location.lon";
 
 /// An event on our scales.
 #[derive(Debug)]
@@ -176,6 +181,25 @@ fn derive_place<'a>(event: &mut Event<'a>, geo: Option<&GeoDatabase>, arena: &'a
     if !place.city.is_empty() {
         event.push(Role::City, Value::Text(arena.alloc_str(place.city)));
     }
+    // For journeys of people: what an address does to a browser's page is not one.
+    if let (Signal::Audit, Some((latitude, longitude))) = (event.signal, place.coordinates) {
+        attribute(event, LATITUDE, latitude);
+        attribute(event, LONGITUDE, longitude);
+    }
+}
+
+/// Adds an attribute unless it was sent.
+fn attribute(event: &mut Event<'_>, name: &'static str, number: f64) {
+    let mut fields = event.fields.iter();
+    if fields.any(|field| field.role == Role::Attribute && field.name == name) {
+        return;
+    }
+    event.fields.push(Field {
+        name,
+        value: Value::Float(number),
+        role: Role::Attribute,
+        sub: 0,
+    });
 }
 
 fn lower<'a>(text: &'a str, arena: &'a Bump) -> &'a str {

@@ -11,7 +11,7 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{gauges, housekeeping, indicator_files, notify};
+use crate::{gauges, housekeeping, indicator_files, notify, quiet};
 use deadpool_postgres::Pool;
 use millrace_runtime::redis::open;
 use millrace_shared::ids::ShardId;
@@ -88,6 +88,7 @@ pub async fn run(
             shutdown.clone(),
         )),
         tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
+        tokio::spawn(notice_silence(Arc::clone(&plant), shutdown.clone())),
         tokio::spawn(notify::run(
             notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
             shutdown.clone(),
@@ -320,6 +321,13 @@ async fn keep_house(pool: Pool, letter_days: i32, shutdown: CancellationToken) {
             "housekeeping",
             housekeeping::round(&pool, letter_days).await,
         );
+    }
+}
+
+async fn notice_silence(plant: Arc<Plant>, shutdown: CancellationToken) {
+    let mut again = Again::every(quiet::EVERY);
+    while again.is_time(&shutdown).await {
+        again.note("silence", quiet::round(&plant).await);
     }
 }
 

@@ -190,7 +190,10 @@ pub struct WindowHits {
     pub group: [u8; 16],
     /// Index of the rule's window in [`Output::windows`].
     pub window: u32,
-    /// The hits: (nanoseconds, hash of the distinct value or 0, event id).
+    /// Whether the alert is of an event that only counts in the base of a share: the rule selects
+    /// none of these.
+    pub of_base: bool,
+    /// The hits: (nanoseconds, what the event is worth to the window or 0, event id).
     pub hits: Vec<(i64, u64, EventId)>,
 }
 

@@ -26,6 +26,7 @@ pub const TIMESCALE: &[&str] = &[
     "080_dead_letters.sql",
     "085_pipelines.sql",
     "090_notifications.sql",
+    "095_windows.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

@@ -19,6 +19,7 @@ use millrace_detection::{EventView, OrgSettings, RuleDef, RuleSet, Scratch, Verd
 use millrace_shared::wire::{Body, BodyFormat, Validity};
 use millrace_shared::{Event, Resource, Signal};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -145,7 +146,7 @@ fn windows(n: usize) -> Value {
         _ => r"C:\Users\anna\AppData\Local\Contoso\updater.exe",
     };
     json!({
-        "level": "info", "message": "", "attributes": {
+        "service": "sysmon", "level": "info", "message": "Process Create", "attributes": {
             "EventID": 1, "Channel": "Microsoft-Windows-Sysmon/Operational",
             "Provider_Name": "Microsoft-Windows-Sysmon", "Computer": "ws-0042.corp.example",
             "UtcTime": "2026-01-05 08:51:00.008", "ProcessGuid": format!("c1b49677-43f4-5c7a-{n:08x}"),
@@ -165,7 +166,7 @@ fn windows(n: usize) -> Value {
 
 /// The lines of a file, or such as servers write.
 fn log_lines(text: Option<&str>) -> Vec<Value> {
-    let line = |text: &str| json!({"level": "info", "message": text, "attributes": {"pid": 4711}});
+    let line = |text: &str| json!({"service": "syslog", "level": "info", "message": text, "attributes": {"pid": 4711}});
     if let Some(text) = text {
         return text.lines().take(EVENTS).map(line).collect();
     }
@@ -189,7 +190,7 @@ fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result
     let bytes = json!({ "logs": sent }).to_string().into_bytes();
     let arena = Bump::new();
     let (events, resource) = events(&bytes, &arena)?;
-    let run = |name: &str, some: &[Arc<RuleDef>]| -> anyhow::Result<(f64, usize)> {
+    let run = |name: &str, some: &[Arc<RuleDef>]| -> anyhow::Result<(f64, Vec<String>)> {
         let (set, errors) = RuleSet::compile(some.iter().cloned(), SETTINGS);
         ensure!(errors.is_empty(), "{errors:?}");
         let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
@@ -207,7 +208,8 @@ fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result
             }
             matches.len()
         });
-        Ok((time, matches.len()))
+        let ids = matches.iter().filter_map(|one| set.rule(one.rule));
+        Ok((time, ids.map(|rule| rule.def.id.clone()).collect()))
     };
     let singles = rules.chunks(rules.len().div_ceil(SINGLES));
     let singles = singles.filter_map(|some| some.get(..1));
@@ -221,9 +223,17 @@ fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result
     let compiled = start.elapsed().as_secs_f64() * 1e3;
     let (all, matches) = run(&format!("{what}: {count} rules"), rules)?;
     println!(
-        "{what}: {count} rules cost {:.2} times one rule ({matches} matches, compiled in {compiled:.0} ms)",
-        all / one
+        "{what}: {count} rules cost {:.2} times one rule ({} matches, compiled in {compiled:.0} ms)",
+        all / one,
+        matches.len()
     );
+    let mut by_rule: BTreeMap<&str, usize> = BTreeMap::new();
+    for id in &matches {
+        *by_rule.entry(id).or_default() += 1;
+    }
+    for (id, times) in by_rule {
+        println!("{what}: {times} of {} events matched {id}", events.len());
+    }
     Ok(())
 }
 
@@ -234,11 +244,14 @@ fn events<'a>(bytes: &'a [u8], arena: &'a Bump) -> anyhow::Result<(Vec<Event<'a>
         validity: Validity::ANY,
         bytes,
     };
-    let (mut events, mut resource) = (Vec::new(), Resource::default());
+    let (mut events, mut resource, mut refused) = (Vec::new(), Resource::default(), None);
     let read = body.read(arena, |of_body, event| {
         resource = of_body.clone();
-        events.extend(event.ok().map(|event| event.clone()));
+        match event {
+            Ok(event) => events.push(event.clone()),
+            Err((_, reject)) => refused = Some(reject.to_string()),
+        }
     });
-    ensure!(read.is_ok() && !events.is_empty(), "{read:?}");
+    ensure!(read.is_ok() && refused.is_none(), "{read:?}: {refused:?}");
     Ok((events, resource))
 }

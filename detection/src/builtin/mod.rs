@@ -1,19 +1,18 @@
 //! The rules that a new organisation starts with: data, each with its own test cases.
 //!
-//! Left out, because they need what the engine does not have yet: GEOLOCATION_ANOMALY (new value,
-//! speed of travel), AUTHENTICATION_ANOMALY (spike against previous days), error burst (ratio),
-//! slow operations (percentile), secret leak in logs (known only after scrubbing, which comes after
-//! detection), and the organisations' own monitors.
+//! Left out: secret leak in logs (known only after scrubbing, which comes after detection), and the
+//! organisations' own monitors.
 
 use crate::rules::{Problem, RuleDef};
 use serde_json::Value;
 
 /// The documents: administration of directories and office services, activity that adds up,
-/// attacks seen in one event or one session.
-const DOCUMENTS: [&str; 3] = [
+/// attacks seen in one event or one session, behaviour unlike what was before.
+const DOCUMENTS: [&str; 4] = [
     include_str!("directory.json"),
     include_str!("activity.json"),
     include_str!("threats.json"),
+    include_str!("behaviour.json"),
 ];
 
 /// All built-in rules.

@@ -2,15 +2,16 @@
 
 use super::condition::{self, Test};
 use super::correlation::Correlated;
-use super::def::{DedupeDef, MissingGroup, RuleDef, Selection, WindowDef};
+use super::def::{DedupeDef, MissingGroup, RuleDef, Selection};
 use super::error::{Problem, RuleError};
 use super::hours::BusinessHours;
 use super::index::{Cover, Index, IndexBuilder, Shares};
 use super::keys::{INDICATOR_SLOT, KeySlot};
 use super::path::{EVERY, INDICATOR_PATH, Source, all_sources};
 use super::slots::FieldMap;
+use super::window_def::WindowDef;
 use super::{DEDUPE_SECONDS_DEFAULT, RULES_MAX};
-use crate::windows::{WindowKind, WindowSpec};
+use crate::windows::WindowSpec;
 use hashbrown::HashMap;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::{Role, Signal};
@@ -45,13 +46,33 @@ pub struct Rule {
     pub(super) exceptions: Vec<(Node, Option<i64>)>,
     pub(super) group: Vec<KeySlot>,
     pub(super) dedupe: Vec<KeySlot>,
-    pub(super) distinct: Option<KeySlot>,
+    /// Whether the dedupe key is that of the group, which then need not be hashed again.
+    pub(super) dedupes_by_group: bool,
+    pub(super) worth: Worth,
+    /// Whether it counts when an event was received rather than when it happened.
+    pub(super) by_receipt: bool,
     pub(super) missing_counts: bool,
-    /// What each member of the selection's `any` stands for in a correlation; else none.
+    /// What each member of the selection's `any` stands for in a correlation or a sequence; else
+    /// none.
     pub(super) steps: Vec<Step>,
 }
 
-/// A step of a correlation.
+/// What a hit of a window is worth.
+#[derive(Debug)]
+pub(super) enum Worth {
+    /// Nothing but itself.
+    Nothing,
+    /// The value of a field, as a hash.
+    Hash(KeySlot),
+    /// The number in a field.
+    Number(u32),
+    /// Whether this holds too: then it is more than the base of a share.
+    Part(Node),
+    /// The place that two fields name, degrees north and east.
+    Place(u32, u32),
+}
+
+/// A step of a correlation or of a sequence.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) group: Vec<KeySlot>,
@@ -159,7 +180,7 @@ struct Compiler {
 
 impl Compiler {
     fn rule(&mut self, def: &Arc<RuleDef>) -> Result<Rule, Problem> {
-        let selection = self.node(&def.selection, "selection")?;
+        let (selection, worth) = self.selected(def)?;
         let mut exceptions = Vec::new();
         for (at, exception) in def.exceptions.iter().enumerate() {
             let path = format!("exceptions[{at}].selection");
@@ -170,26 +191,78 @@ impl Compiler {
         }
         let default = default_dedupe(def);
         let dedupe = def.dedupe.as_ref().unwrap_or(&default);
-        let distinct = match &def.window {
-            Some(WindowDef::Distinct { field, .. }) => Some(self.key(field)),
-            Some(WindowDef::Count { .. } | WindowDef::Correlation(_)) | None => None,
-        };
         Ok(Rule {
             def: Arc::clone(def),
-            window: def.window.as_ref().map(spec),
+            window: def.window.as_ref().map(WindowDef::spec),
             dedupe_ns: i64::from(dedupe.window_seconds) * NS_PER_SECOND,
             selection,
             exceptions,
             group: def.group_by.iter().map(|path| self.key(path)).collect(),
             dedupe_keys: dedupe.keys.clone(),
             dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
-            distinct,
+            dedupes_by_group: dedupes_by_group(def, dedupe),
+            worth,
+            by_receipt: matches!(def.window, Some(WindowDef::Silence { .. })),
             missing_counts: def.missing_group == MissingGroup::Own,
             steps: self.steps(def),
         })
     }
 
+    /// Which events a rule looks at, and what each of them is worth to its window.
+    fn selected(&mut self, def: &RuleDef) -> Result<(Node, Worth), Problem> {
+        let selection = self.node(&def.selection, "selection")?;
+        Ok(match &def.window {
+            Some(WindowDef::Distinct { field, .. } | WindowDef::NewValue { field, .. }) => {
+                (selection, Worth::Hash(self.key(field)))
+            }
+            Some(WindowDef::Sum { field, .. }) => (selection, Worth::Number(self.slot(field))),
+            Some(WindowDef::Travel {
+                latitude,
+                longitude,
+                ..
+            }) => {
+                let place = Worth::Place(self.slot(latitude), self.slot(longitude));
+                (selection, place)
+            }
+            Some(WindowDef::Ratio { base, .. }) => {
+                let base = base.as_ref();
+                let base = base
+                    .map(|base| self.node(base, "window.base"))
+                    .transpose()?;
+                // Without a base every event counts.
+                let base = base.unwrap_or_else(|| Node::All(Vec::new()));
+                (base, Worth::Part(selection))
+            }
+            Some(WindowDef::Sequence { steps, .. }) => {
+                let mut members = Vec::with_capacity(steps.len());
+                for (at, step) in steps.iter().enumerate() {
+                    let path = format!("window.steps[{at}].selection");
+                    members.push(self.node(&step.selection, &path)?);
+                }
+                let all = vec![selection, Node::Any(members)];
+                (Node::All(all), Worth::Nothing)
+            }
+            Some(
+                WindowDef::Count { .. }
+                | WindowDef::Rate { .. }
+                | WindowDef::Silence { .. }
+                | WindowDef::Spike { .. }
+                | WindowDef::Correlation(_),
+            )
+            | None => (selection, Worth::Nothing),
+        })
+    }
+
     fn steps(&mut self, def: &RuleDef) -> Vec<Step> {
+        if let Some(WindowDef::Sequence { steps, .. }) = &def.window {
+            let group = || def.group_by.iter();
+            let steps = (0..).zip(steps);
+            let steps = steps.map(|(number, _)| Step {
+                group: group().map(|path| self.key(path)).collect(),
+                value: StepValue::Number(number),
+            });
+            return steps.collect();
+        }
         let Some(WindowDef::Correlation(correlation)) = &def.window else {
             return Vec::new();
         };
@@ -343,19 +416,6 @@ impl Compiler {
     }
 }
 
-fn spec(window: &WindowDef) -> WindowSpec {
-    let (kind, threshold) = match window {
-        WindowDef::Count { threshold, .. } => (WindowKind::Count, *threshold),
-        WindowDef::Distinct { threshold, .. } => (WindowKind::Distinct, *threshold),
-        WindowDef::Correlation(correlation) => correlation.kind(),
-    };
-    WindowSpec {
-        kind,
-        length_ns: i64::from(window.seconds()) * NS_PER_SECOND,
-        threshold,
-    }
-}
-
 /// Fields that hold one of a few words in every event: an equality with them says little.
 fn is_common(source: &Source) -> bool {
     match source {
@@ -382,8 +442,18 @@ impl Rule {
         for (exception, _) in &self.exceptions {
             exception.each_slot(visit);
         }
-        let keys = self.group.iter().chain(&self.dedupe).chain(&self.distinct);
+        let keys = self.group.iter().chain(&self.dedupe);
         keys.for_each(|key| visit(key.slot));
+        match &self.worth {
+            Worth::Nothing => {}
+            Worth::Hash(key) => visit(key.slot),
+            Worth::Number(slot) => visit(*slot),
+            Worth::Part(node) => node.each_slot(visit),
+            Worth::Place(latitude, longitude) => {
+                visit(*latitude);
+                visit(*longitude);
+            }
+        }
         for step in &self.steps {
             step.group.iter().for_each(|key| visit(key.slot));
             match &step.value {
@@ -391,6 +461,20 @@ impl Rule {
                 StepValue::Hash(keys) => keys.iter().for_each(|key| visit(key.slot)),
                 StepValue::Measured(slot) => visit(*slot),
             }
+        }
+    }
+}
+
+impl Rule {
+    /// The members of the selection that are steps.
+    pub(super) fn members(&self) -> &[Node] {
+        match &self.selection {
+            Node::Any(members) => members,
+            Node::All(all) => match all.last() {
+                Some(Node::Any(members)) => members,
+                Some(Node::All(_) | Node::None(_) | Node::Condition { .. }) | None => &[],
+            },
+            Node::None(_) | Node::Condition { .. } => &[],
         }
     }
 }
@@ -412,6 +496,25 @@ impl Node {
             }
             Node::Condition { slot, test } => visit(*slot, test),
         }
+    }
+}
+
+/// Whether the group tells alerts apart as well. Rules of the kinds that were there first keep a hash
+/// of its own for that: alerts that are open go by it.
+fn dedupes_by_group(def: &RuleDef, dedupe: &DedupeDef) -> bool {
+    match &def.window {
+        Some(WindowDef::Correlation(_)) => true,
+        Some(
+            WindowDef::Sum { .. }
+            | WindowDef::Ratio { .. }
+            | WindowDef::Rate { .. }
+            | WindowDef::Sequence { .. }
+            | WindowDef::NewValue { .. }
+            | WindowDef::Silence { .. }
+            | WindowDef::Spike { .. }
+            | WindowDef::Travel { .. },
+        ) => !def.group_by.is_empty() && dedupe.keys == def.group_by,
+        Some(WindowDef::Count { .. } | WindowDef::Distinct { .. }) | None => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A rule as it is written: plain data, one field per member of the JSON document.
 //! Reading, checking and writing the document is `json`'s.
 
-use super::correlation::CorrelationDef;
+use super::window_def::WindowDef;
 use millrace_shared::Signal;
 use millrace_shared::wire::Severity;
 use serde_json::Value;
@@ -224,40 +224,6 @@ impl Op {
     pub fn name(self) -> String {
         let suffix = if self.any_case { "_ci" } else { "" };
         format!("{}{suffix}", self.operator.as_str())
-    }
-}
-
-/// What has to add up within a sliding window of event time.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WindowDef {
-    /// So many events.
-    Count {
-        /// Length of the window.
-        seconds: u32,
-        /// Fires at this many.
-        threshold: u32,
-    },
-    /// So many different values of a field.
-    Distinct {
-        /// Length of the window.
-        seconds: u32,
-        /// Fires at this many.
-        threshold: u32,
-        /// Path of the field.
-        field: String,
-    },
-    /// Matches of several selections that belong together.
-    Correlation(CorrelationDef),
-}
-
-impl WindowDef {
-    /// Length of the window.
-    #[must_use]
-    pub const fn seconds(&self) -> u32 {
-        match self {
-            WindowDef::Count { seconds, .. } | WindowDef::Distinct { seconds, .. } => *seconds,
-            WindowDef::Correlation(correlation) => correlation.seconds,
-        }
     }
 }
 

@@ -1,17 +1,19 @@
 //! One event against all rules of its organisation.
 
 use super::compare::number;
-use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue};
+use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth};
 use super::condition::Test;
 use super::def::RuleSeverity;
 use super::index::{Index, SlotIndex, hash_of_text};
-use super::keys::{KeyFields, Keyed, Use};
+use super::keys::{KeyFields, Keyed, Memo, Use};
 use super::literal::hash_value;
 use super::slots::Slots;
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
+use crate::windows::place;
 use millrace_shared::wire::Severity;
 use millrace_shared::{Event, Resource, Value};
+use std::cell::RefCell;
 
 /// What rules see of an event: everything is handed in, nothing is looked up.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +46,10 @@ pub struct RuleMatch {
     /// What tells its alert from others of the rule; `None` when a value is missing: such an alert
     /// is the same as no other.
     pub dedupe: Option<u128>,
-    /// The value that a distinct count counts.
+    /// What the event is worth to the window: the hash of a value, a number, a step, a place.
     pub distinct: Option<u64>,
+    /// Whether it only counts in the base of a share: the rule does not select the event.
+    pub is_base: bool,
     /// Where the group's values stand.
     pub group_fields: KeyFields,
     /// Where the dedupe key's values stand.
@@ -59,6 +63,7 @@ pub struct Scratch {
     tried: Vec<u32>,
     epoch: u32,
     candidates: Vec<u32>,
+    memo: RefCell<Memo>,
 }
 
 impl Scratch {
@@ -165,6 +170,7 @@ impl RuleSet {
         let asked = Asked {
             set: self,
             slots: &scratch.slots,
+            memo: &scratch.memo,
             view,
         };
         for number in &scratch.candidates {
@@ -179,6 +185,7 @@ impl RuleSet {
 struct Asked<'s, 'e, 'a> {
     set: &'s RuleSet,
     slots: &'s Slots,
+    memo: &'s RefCell<Memo>,
     view: &'s EventView<'e, 'a>,
 }
 
@@ -201,8 +208,8 @@ impl Asked<'_, '_, '_> {
         }
         if rule.steps.is_empty() {
             matches.extend(self.matched(index, rule));
-        } else if let Node::Any(members) = &rule.selection {
-            let selected = members.iter().zip(&rule.steps);
+        } else {
+            let selected = rule.members().iter().zip(&rule.steps);
             let selected = selected.filter(|(member, _)| self.selects(member));
             for (_, step) in selected {
                 let found = self.step(index, rule, step);
@@ -216,10 +223,7 @@ impl Asked<'_, '_, '_> {
 
     /// The match of one step. It counts nowhere without what it groups by or is worth.
     fn step(&self, index: RuleIndex, rule: &Rule, step: &Step) -> Option<RuleMatch> {
-        let keyed = Keyed {
-            secret: &self.set.settings.hash_key,
-            rule: &rule.def.id,
-        };
+        let keyed = self.keyed(rule);
         let hash =
             |purpose, keys| keyed.hash(purpose, keys, rule.missing_counts, (self.slots, self.view));
         let group = if step.group.is_empty() {
@@ -231,22 +235,52 @@ impl Asked<'_, '_, '_> {
             StepValue::Number(number) => *number,
             #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
             StepValue::Hash(keys) => hash(Use::Distinct, keys.as_slice())?.0 as u64,
-            StepValue::Measured(slot) => {
-                let number = self.values(*slot).find_map(|(_, value)| number(&value));
-                number.filter(|number| number.is_finite())?.to_bits()
-            }
+            StepValue::Measured(slot) => self.number(*slot)?.to_bits(),
         };
-        let fields = group.map_or(KeyFields::EMPTY, |(_, fields)| fields);
-        Some(RuleMatch {
+        Some(self.found((index, rule), group, Some(value)))
+    }
+
+    /// A match, with the key of its alert.
+    fn found(
+        &self,
+        (index, rule): (RuleIndex, &Rule),
+        group: Option<(u128, KeyFields)>,
+        worth: Option<u64>,
+    ) -> RuleMatch {
+        let dedupe = if rule.dedupes_by_group {
+            group
+        } else {
+            self.keyed(rule).hash(
+                Use::Dedupe,
+                &rule.dedupe,
+                rule.missing_counts,
+                (self.slots, self.view),
+            )
+        };
+        let received = self.view.received_ns;
+        RuleMatch {
             rule: index,
             severity: self.severity(rule),
-            at_ns: self.view.timestamp_ns.min(self.view.received_ns),
+            at_ns: if rule.by_receipt {
+                received
+            } else {
+                self.view.timestamp_ns.min(received)
+            },
             group: group.map(|(hash, _)| hash),
-            dedupe: group.map(|(hash, _)| hash),
-            distinct: Some(value),
-            group_fields: fields,
-            dedupe_fields: fields,
-        })
+            dedupe: dedupe.map(|(hash, _)| hash),
+            distinct: worth,
+            is_base: matches!(rule.worth, Worth::Part(_)) && worth == Some(0),
+            group_fields: group.map_or(KeyFields::EMPTY, |(_, fields)| fields),
+            dedupe_fields: dedupe.map_or(KeyFields::EMPTY, |(_, fields)| fields),
+        }
+    }
+
+    fn keyed<'r>(&'r self, rule: &'r Rule) -> Keyed<'r> {
+        Keyed {
+            secret: &self.set.settings.hash_key,
+            rule: &rule.def.id,
+            memo: self.memo,
+        }
     }
 
     fn severity(&self, rule: &Rule) -> Severity {
@@ -258,10 +292,7 @@ impl Asked<'_, '_, '_> {
 
     /// The keys of a match. A window counts nothing that lacks what it groups by or counts.
     fn matched(&self, index: RuleIndex, rule: &Rule) -> Option<RuleMatch> {
-        let keyed = Keyed {
-            secret: &self.set.settings.hash_key,
-            rule: &rule.def.id,
-        };
+        let keyed = self.keyed(rule);
         let hash = |purpose, paths, missing_counts| {
             keyed.hash(purpose, paths, missing_counts, (self.slots, self.view))
         };
@@ -273,22 +304,25 @@ impl Asked<'_, '_, '_> {
         if rule.window.is_some() && !rule.group.is_empty() && group.is_none() {
             return None;
         }
-        let dedupe = hash(Use::Dedupe, &rule.dedupe, rule.missing_counts);
-        let distinct = match &rule.distinct {
-            None => None,
+        let worth = match &rule.worth {
+            Worth::Nothing => None,
             #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-            Some(path) => Some(hash(Use::Distinct, std::slice::from_ref(path), false)?.0 as u64),
+            Worth::Hash(path) => {
+                Some(hash(Use::Distinct, std::slice::from_ref(path), false)?.0 as u64)
+            }
+            Worth::Number(slot) => Some(self.number(*slot)?.to_bits()),
+            Worth::Part(part) => Some(u64::from(self.selects(part))),
+            Worth::Place(latitude, longitude) => {
+                Some(place(self.number(*latitude)?, self.number(*longitude)?)?)
+            }
         };
-        Some(RuleMatch {
-            rule: index,
-            severity: self.severity(rule),
-            at_ns: self.view.timestamp_ns.min(self.view.received_ns),
-            group: group.map(|(hash, _)| hash),
-            dedupe: dedupe.map(|(hash, _)| hash),
-            distinct,
-            group_fields: group.map_or(KeyFields::EMPTY, |(_, fields)| fields),
-            dedupe_fields: dedupe.map_or(KeyFields::EMPTY, |(_, fields)| fields),
-        })
+        Some(self.found((index, rule), group, worth))
+    }
+
+    /// The first finite number among the values of a slot.
+    fn number(&self, slot: u32) -> Option<f64> {
+        let number = self.values(slot).find_map(|(_, value)| number(&value));
+        number.filter(|number| number.is_finite())
     }
 
     fn selects(&self, node: &Node) -> bool {

@@ -2,14 +2,15 @@
 
 use super::def::{
     Condition, DedupeDef, ExceptionDef, Expect, MissingGroup, MuteDef, Op, Operator, RuleDef,
-    RuleSeverity, Selection, TestDef, WindowDef,
+    RuleSeverity, Selection, TestDef,
 };
 use super::error::Problem;
+use super::window_def::WindowDef;
+use super::window_json;
 use super::{
     CONDITIONS_MAX, EXCEPTIONS_MAX, KEY_PATHS_MAX, PATH_CHARS_MAX, REGEXES_MAX,
-    SELECTION_DEPTH_MAX, TEST_EVENTS_MAX, TESTS_MAX, WINDOW_SECONDS_DEFAULT,
+    SELECTION_DEPTH_MAX, TEST_EVENTS_MAX, TESTS_MAX,
 };
-use crate::windows::{THRESHOLD_MAX, WINDOW_SECONDS_MAX};
 use millrace_shared::Signal;
 use millrace_shared::time::{parse_timestamp, rfc3339};
 use millrace_shared::wire::Severity;
@@ -24,18 +25,6 @@ const MESSAGE_CHARS_MAX: usize = 2_000;
 const ORIGIN_BYTES_MAX: usize = 64 * 1024;
 /// Seconds of a dedupe window: a week.
 const DEDUPE_SECONDS_MAX: u64 = 7 * 24 * 3600;
-
-/// Window kinds that are known and not to be had yet: refused by name, so that nobody believes
-/// such a rule is running.
-const LATER_WINDOWS: [&str; 7] = [
-    "sum",
-    "ratio",
-    "rate",
-    "sequence",
-    "new_value",
-    "silence",
-    "spike",
-];
 
 pub(super) type Read<T> = Result<T, Problem>;
 
@@ -58,7 +47,7 @@ impl<'v> Object<'v> {
         })
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(super) fn at(&self, name: &str) -> String {
         if self.path.is_empty() {
             name.to_owned()
         } else {
@@ -77,7 +66,7 @@ impl<'v> Object<'v> {
             .ok_or_else(|| Problem::new(&self.at(name), "is required"))
     }
 
-    fn text(&mut self, name: &'static str, most: usize) -> Read<Option<String>> {
+    pub(super) fn text(&mut self, name: &'static str, most: usize) -> Read<Option<String>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -202,7 +191,7 @@ impl RuleDef {
             scope: scope(&mut rule)?,
             attack: attack(&mut rule)?,
             selection: selection_of(&mut rule)?,
-            window: window(&mut rule)?,
+            window: window_json::window(&mut rule)?,
             group_by: rule.texts("group_by", KEY_PATHS_MAX)?,
             missing_group: missing_group(&mut rule)?,
             dedupe: dedupe(&mut rule)?,
@@ -300,7 +289,7 @@ fn selection_of(rule: &mut Object<'_>) -> Read<Selection> {
     }
 }
 
-fn counted(value: &Value, path: &str) -> Read<Selection> {
+pub(super) fn counted(value: &Value, path: &str) -> Read<Selection> {
     let selection = selection(value, path, 0)?;
     let conditions = selection.count(&|_| true);
     if conditions > CONDITIONS_MAX {
@@ -406,52 +395,6 @@ fn condition(mut object: Object<'_>) -> Read<Condition> {
     Ok(condition)
 }
 
-fn window(rule: &mut Object<'_>) -> Read<Option<WindowDef>> {
-    let threshold_most = u64::from(THRESHOLD_MAX);
-    let shorthand = rule.number("threshold_count", 1, threshold_most)?;
-    let seconds = rule.number("window_seconds", 1, u64::from(WINDOW_SECONDS_MAX))?;
-    let Some(value) = rule.get("window") else {
-        if shorthand.is_none() && seconds.is_some() {
-            return Err(Problem::new("window_seconds", "needs a threshold_count"));
-        }
-        let seconds = seconds.unwrap_or(WINDOW_SECONDS_DEFAULT);
-        return Ok(shorthand.map(|threshold| WindowDef::Count { seconds, threshold }));
-    };
-    if shorthand.is_some() || seconds.is_some() {
-        return Err(Problem::new("threshold_count", "stands beside a window"));
-    }
-    let mut window = Object::new(value, "window")?;
-    let kind = window.need("kind")?.as_str().unwrap_or_default();
-    if LATER_WINDOWS.contains(&kind) {
-        let what = format!("{kind} windows are not supported yet; count and distinct are");
-        return Err(Problem::new("window.kind", what));
-    }
-    if kind == "correlation" {
-        let correlation = super::correlation::read(&mut window)?;
-        window.finish()?;
-        return Ok(Some(WindowDef::Correlation(correlation)));
-    }
-    let missing = |name: &str| Problem::new(&format!("window.{name}"), "is required");
-    let seconds = window.number("seconds", 1, u64::from(WINDOW_SECONDS_MAX))?;
-    let seconds = seconds.ok_or_else(|| missing("seconds"))?;
-    let threshold = window.number("threshold", 1, threshold_most)?;
-    let threshold = threshold.ok_or_else(|| missing("threshold"))?;
-    let def = match kind {
-        "count" => WindowDef::Count { seconds, threshold },
-        "distinct" => {
-            let field = window.text("field", 300)?.ok_or_else(|| missing("field"))?;
-            WindowDef::Distinct {
-                seconds,
-                threshold,
-                field,
-            }
-        }
-        _ => return Err(Problem::new("window.kind", "must be count or distinct")),
-    };
-    window.finish()?;
-    Ok(Some(def))
-}
-
 fn missing_group(rule: &mut Object<'_>) -> Read<MissingGroup> {
     match rule.text("missing_group", 10)?.as_deref() {
         None | Some("skip") => Ok(MissingGroup::Skip),
@@ -555,8 +498,8 @@ fn check(rule: &RuleDef) -> Read<()> {
     for (place, path) in paths.chain(keys) {
         super::path::check(path).map_err(|what| Problem::new(&place, what))?;
     }
-    if let Some(WindowDef::Distinct { field, .. }) = &rule.window {
-        super::path::check(field).map_err(|what| Problem::new("window.field", what))?;
+    if let Some(window) = &rule.window {
+        window_json::check_paths(window)?;
     }
     if let Some(WindowDef::Correlation(correlation)) = &rule.window {
         correlation.check(&rule.selection)?;
@@ -642,7 +585,7 @@ impl RuleDef {
 }
 
 impl Selection {
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let list = |list: &[Selection]| list.iter().map(Selection::to_json).collect::<Vec<_>>();
         match self {
             Selection::All(all) => json!({"all": list(all)}),
@@ -654,24 +597,6 @@ impl Selection {
             Selection::Condition(Condition { field, op, value }) => {
                 json!({"field": field, "op": op.name(), "value": value})
             }
-        }
-    }
-}
-
-impl WindowDef {
-    fn to_json(&self) -> Value {
-        match self {
-            WindowDef::Count { seconds, threshold } => {
-                json!({"kind": "count", "seconds": seconds, "threshold": threshold})
-            }
-            WindowDef::Distinct {
-                seconds,
-                threshold,
-                field,
-            } => json!({
-                "kind": "distinct", "seconds": seconds, "threshold": threshold, "field": field
-            }),
-            WindowDef::Correlation(correlation) => correlation.to_json(),
         }
     }
 }

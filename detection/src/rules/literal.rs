@@ -190,6 +190,10 @@ pub(super) fn find_folded(text: &str, wanted: &str) -> Option<usize> {
     let Some(first) = wanted.chars().next() else {
         return Some(0);
     };
+    // No other letter folds to an ASCII one: a text of those alone has no letter that is none.
+    if !wanted.is_ascii() && text.is_ascii() {
+        return None;
+    }
     if !first.is_ascii() {
         let starts = |(at, letter): (usize, char)| {
             let here = fold(letter) == first && starts_folded(text.get(at..)?, wanted);

@@ -10,8 +10,10 @@
 //! Nothing is allocated per event: the [`Scratch`] is used again and again.
 
 mod error;
+mod window_def;
 mod def;
 mod json;
+mod window_json;
 pub(crate) mod correlation;
 pub(crate) mod path;
 mod literal;
@@ -33,13 +35,14 @@ pub use compile::{OrgSettings, Rule, RuleIndex, RuleSet};
 pub use correlation::{Correlated, CorrelationDef, StepDef};
 pub use def::{
     Condition, DedupeDef, ExceptionDef, Expect, MissingGroup, MuteDef, Op, Operator, RuleDef,
-    RuleSeverity, Selection, TestDef, WindowDef,
+    RuleSeverity, Selection, TestDef,
 };
 pub use error::{Problem, RuleError};
 pub use evaluate::{EventView, RuleMatch, Scratch};
 pub use hours::BusinessHours;
 pub use keys::{KEY_PATHS_MAX, KeyFields};
 pub use path::find_field;
+pub use window_def::{SequenceStep, WindowDef};
 
 /// Rules of one organisation.
 pub const RULES_MAX: usize = 20_000;

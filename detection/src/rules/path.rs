@@ -97,6 +97,14 @@ pub(super) fn check_all(paths: &str) -> Result<(), &'static str> {
     each.collect()
 }
 
+/// Checks a path, or several, that must name fields rather than every field.
+pub(super) fn check_one(paths: &str) -> Result<(), &'static str> {
+    if paths == EVERY {
+        return Err("must name a field");
+    }
+    check_all(paths)
+}
+
 /// Where the value of a path may be found, or that of several: of these all that are there count,
 /// a core field of one as much as an attribute of another.
 pub(super) fn all_sources(paths: &str) -> Vec<Ranked> {

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+mod windows;
+
 const SETTINGS: OrgSettings = OrgSettings {
     hash_key: [7; 32],
     hours: BusinessHours::UTC_OFFICE,
@@ -321,8 +323,8 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     ),
     (
         "/window",
-        r#"{"kind": "spike"}"#,
-        "window.kind: spike windows are not supported yet; count and distinct are",
+        r#"{"kind": "spikes"}"#,
+        "window.kind: must be count, distinct, sum, ratio, rate, sequence, new_value, silence, spike, travel, or correlation",
     ),
     (
         "/window",

@@ -11,7 +11,7 @@ use bumpalo::Bump;
 use hashbrown::HashMap;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::{Body, BodyFormat, Severity, Validity};
-use millrace_shared::{Event, Resource, Signal};
+use millrace_shared::{Event, Resource, Role, Signal};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -94,16 +94,29 @@ pub fn dry_run(
     }
     let mut run = DryRun::default();
     let mut windows = Windows::default();
-    evaluate(&set, signal, events, ioc_score, |index, found| {
-        if run.matched.last() != Some(&index) {
-            run.matched.push(index);
-        }
-        let spec = set.rule(found.rule).and_then(|rule| rule.window);
-        if spec.is_none_or(|spec| windows.fires(&spec, index, found)) {
-            run.fired.push(index);
-            run.fired.dedup();
-        }
-    })
+    evaluate(
+        &set,
+        signal,
+        events,
+        ioc_score,
+        |(index, at_ns), matches| {
+            let is_selected = matches.iter().any(|found| !found.is_base);
+            if is_selected {
+                run.matched.push(index);
+            }
+            let fires = |found: &RuleMatch, windows: &mut Windows| {
+                let spec = set.rule(found.rule).and_then(|rule| rule.window);
+                spec.is_none_or(|spec| windows.fires(&spec, index, found))
+            };
+            let mut has_fired = false;
+            for found in matches {
+                has_fired |= fires(found, &mut windows);
+            }
+            if has_fired | windows.have_fallen_silent(at_ns) {
+                run.fired.push(index);
+            }
+        },
+    )
     .map_err(|problem| RuleError {
         id: rule.id.clone(),
         problem,
@@ -113,7 +126,7 @@ pub fn dry_run(
 
 /// The windows of a run, by group.
 #[derive(Default)]
-struct Windows(HashMap<Option<u128>, WindowState>);
+struct Windows(HashMap<Option<u128>, (WindowSpec, WindowState)>);
 
 impl Windows {
     fn fires(&mut self, spec: &WindowSpec, index: usize, found: &RuleMatch) -> bool {
@@ -122,22 +135,26 @@ impl Windows {
             value: found.distinct.unwrap_or(0),
             event: index as u128,
         };
-        !self
-            .0
-            .entry(found.group)
-            .or_default()
-            .apply(spec, &[hit])
-            .is_empty()
+        let state = self.0.entry(found.group);
+        let (_, state) = state.or_insert_with(|| (*spec, WindowState::new()));
+        !state.apply(spec, &[hit]).is_empty()
+    }
+
+    /// The clock of a run is that of its events: whichever comes shows how late it is.
+    fn have_fallen_silent(&mut self, now_ns: i64) -> bool {
+        let ticks = self.0.values_mut();
+        let ticks = ticks.map(|(spec, state)| !state.tick(spec, now_ns).is_empty());
+        ticks.fold(false, |any, this| any | this)
     }
 }
 
-/// Reads the events and hands every match over with the index of its event.
+/// Reads the events and hands the matches of each over with its index and time.
 fn evaluate(
     set: &RuleSet,
     signal: Signal,
     events: &[Value],
     ioc_score: u8,
-    mut each: impl FnMut(usize, &RuleMatch),
+    mut each: impl FnMut((usize, i64), &[RuleMatch]),
 ) -> Result<(), Problem> {
     let verdict = Verdict {
         score: ioc_score,
@@ -150,6 +167,7 @@ fn evaluate(
     read(signal, events, &arena, |resource, event| {
         let index = usize::from(event.index);
         let timestamp_ns = tried_at(event);
+        derive(event);
         let view = EventView {
             event,
             resource,
@@ -159,8 +177,19 @@ fn evaluate(
         };
         matches.clear();
         set.evaluate(&view, &mut scratch, &mut matches);
-        matches.iter().for_each(|found| each(index, found));
+        each((index, timestamp_ns), &matches);
     })
+}
+
+/// What live events have by the time rules see them, and sample events are sent without.
+fn derive(event: &mut Event<'_>) {
+    let (start, end) = (event.int(Role::StartTime), event.int(Role::EndTime));
+    if let (Signal::Traces, Some(start), Some(end)) = (event.signal, start, end)
+        && event.field(Role::Duration).is_none()
+    {
+        let duration = end.saturating_sub(start).max(0);
+        event.push(Role::Duration, millrace_shared::Value::Int(duration));
+    }
 }
 
 /// When a sample event counts as having happened, and been received.

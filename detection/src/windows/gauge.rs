@@ -4,7 +4,7 @@
 //! Numbers are added up in millionths, as integers, so that what is taken away again is exactly
 //! what was added, in whatever order.
 
-use super::Kept;
+use super::hits::Kept;
 use hashbrown::HashMap;
 use millrace_shared::limits::NS_PER_SECOND;
 use std::collections::VecDeque;
@@ -35,7 +35,61 @@ pub enum Measure {
     Ordered(u8),
     /// Whether every value has come, and come often enough.
     Chain(Chain),
+    /// Whether so many hits of each value have come, one value after the other.
+    Sequence(Sequence),
 }
+
+/// Hits of all steps of a sequence together: each hit moves so many places on, and more than this
+/// in a row is a count, not a sequence.
+pub const SEQUENCE_HITS_MAX: u32 = 200;
+
+/// So many hits of a first step, then so many of a second one, and so on; no event counts twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    counts: [u8; CHAIN_MAX],
+    steps: u8,
+}
+
+impl Sequence {
+    /// Of steps that take so many hits; `None` for none, for more than [`CHAIN_MAX`], for a step
+    /// without hits, and for more than [`SEQUENCE_HITS_MAX`] hits.
+    #[must_use]
+    pub fn new(list: &[u32]) -> Option<Sequence> {
+        let total = list
+            .iter()
+            .try_fold(0_u32, |sum, one| sum.checked_add(*one))?;
+        if list.is_empty() || list.contains(&0) || total > SEQUENCE_HITS_MAX {
+            return None;
+        }
+        let mut counts = [0; CHAIN_MAX];
+        for (at, count) in list.iter().enumerate() {
+            *counts.get_mut(at)? = u8::try_from(*count).ok()?;
+        }
+        let steps = u8::try_from(list.len()).ok()?;
+        Some(Sequence { counts, steps })
+    }
+
+    /// The places of a step in the row of all hits.
+    fn places(&self, step: u64) -> std::ops::Range<usize> {
+        let step = usize::try_from(step).unwrap_or(usize::MAX);
+        let counts = |steps: Option<&[u8]>| -> usize {
+            steps
+                .unwrap_or_default()
+                .iter()
+                .map(|one| usize::from(*one))
+                .sum()
+        };
+        let count = self.counts.get(step).copied().map_or(0, usize::from);
+        let from = counts(self.counts.get(..step.min(CHAIN_MAX)));
+        from..from + count
+    }
+
+    fn len(&self) -> usize {
+        self.places(u64::from(self.steps)).start
+    }
+}
+
+const _: () = assert!(SEQUENCE_HITS_MAX <= u8::MAX as u32);
 
 /// Steps of a chain.
 pub const CHAIN_MAX: usize = 8;
@@ -96,6 +150,7 @@ impl Measure {
             Measure::Share => 7,
             Measure::Ordered(_) => 8,
             Measure::Chain(_) => 9,
+            Measure::Sequence(_) => 10,
         }
     }
 
@@ -109,14 +164,15 @@ impl Measure {
             | Measure::Average
             | Measure::Percentile(_)
             | Measure::Share
-            | Measure::Ordered(_) => 0,
+            | Measure::Ordered(_)
+            | Measure::Sequence(_) => 0,
         }
     }
 
     /// Whether it matters in which order steps come.
     pub(super) const fn is_order(self) -> bool {
         match self {
-            Measure::Ordered(_) => true,
+            Measure::Ordered(_) | Measure::Sequence(_) => true,
             Measure::Chain(chain) => chain.ordered,
             Measure::Count
             | Measure::Distinct
@@ -193,6 +249,19 @@ pub(super) struct Gauge {
     /// By step of a chain: its latest hits, and when it was reached last.
     latest: Vec<VecDeque<i64>>,
     reached: Vec<Option<i64>>,
+    /// By place in a sequence: the latest run up to it.
+    rows: Vec<Row>,
+}
+
+/// The latest run of hits up to a place of a sequence.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    /// When it began.
+    began: Option<i64>,
+    /// The event it has come to.
+    event: u128,
+    /// When the latest one that has come here by another event began.
+    before: Option<i64>,
 }
 
 impl Gauge {
@@ -205,7 +274,19 @@ impl Gauge {
             | Measure::Sum
             | Measure::Average
             | Measure::Percentile(_)
-            | Measure::Share => 0,
+            | Measure::Share
+            | Measure::Sequence(_) => 0,
+        };
+        let places = match measure {
+            Measure::Sequence(sequence) => sequence.len(),
+            Measure::Count
+            | Measure::Distinct
+            | Measure::Sum
+            | Measure::Average
+            | Measure::Percentile(_)
+            | Measure::Share
+            | Measure::Ordered(_)
+            | Measure::Chain(_) => 0,
         };
         Gauge {
             measure,
@@ -216,6 +297,7 @@ impl Gauge {
             runs: vec![None; steps],
             latest: vec![VecDeque::new(); steps],
             reached: vec![None; steps],
+            rows: vec![Row::default(); places],
         }
     }
 
@@ -234,6 +316,36 @@ impl Gauge {
             }
             Measure::Ordered(_) => self.step(hit),
             Measure::Chain(chain) => self.reach(&chain, hit),
+            Measure::Sequence(sequence) => self.follow(&sequence, hit),
+        }
+    }
+
+    /// Runs that have come to the place before go on; the last place first, so that a hit takes one
+    /// place of a run only.
+    fn follow(&mut self, sequence: &Sequence, hit: &Kept) {
+        for place in sequence.places(hit.value).rev() {
+            let began = match place.checked_sub(1) {
+                None => Some(hit.at_ns),
+                Some(before) => self.rows.get(before).and_then(|row| {
+                    if row.event == hit.event {
+                        row.before
+                    } else {
+                        row.began
+                    }
+                }),
+            };
+            if let (Some(row), Some(_)) = (self.rows.get_mut(place), began) {
+                let before = if row.event == hit.event {
+                    row.before
+                } else {
+                    row.began
+                };
+                *row = Row {
+                    began,
+                    event: hit.event,
+                    before,
+                };
+            }
         }
     }
 
@@ -276,7 +388,7 @@ impl Gauge {
         self.hits = self.hits.saturating_sub(1);
         match self.measure {
             // An order remembers when it began, and forgets by that.
-            Measure::Count | Measure::Ordered(_) | Measure::Chain(_) => {}
+            Measure::Count | Measure::Ordered(_) | Measure::Chain(_) | Measure::Sequence(_) => {}
             Measure::Distinct | Measure::Share => {
                 if let Some(count) = self.values.get_mut(&hit.value) {
                     *count -= 1;
@@ -306,7 +418,8 @@ impl Gauge {
             | Measure::Percentile(_)
             | Measure::Share
             | Measure::Ordered(_)
-            | Measure::Chain(_) => self.hits,
+            | Measure::Chain(_)
+            | Measure::Sequence(_) => self.hits,
         }
     }
 
@@ -329,6 +442,10 @@ impl Gauge {
             Measure::Chain(chain) if !chain.ordered => {
                 let is_recent = |at: &Option<i64>| at.is_some_and(|at| at > from);
                 return self.reached.iter().all(is_recent);
+            }
+            Measure::Sequence(_) => {
+                let began = self.rows.last().and_then(|row| row.began);
+                return began.is_some_and(|began| began > from);
             }
             Measure::Ordered(_) | Measure::Chain(_) => {
                 let began = self.runs.last().copied().flatten();
@@ -360,7 +477,7 @@ impl Gauge {
 
 /// The number that a hit's value is the bits of, in millionths.
 #[expect(clippy::cast_possible_truncation, reason = "clamped to what fits")]
-fn scaled(bits: u64) -> i128 {
+pub(super) fn scaled(bits: u64) -> i128 {
     let number = f64::from_bits(bits).clamp(-NUMBER_MAX, NUMBER_MAX);
     (number * SCALE).round() as i128
 }

@@ -13,22 +13,44 @@
 //! Time is cut into cells of one window's length. A window touches at most two cells: the end of
 //! one and the beginning of the next. So of each cell only the oldest and the newest `threshold`
 //! hits can decide whether a window is satisfied; those between them were reported when they came
-//! (their own window holds the older ones) and need not be kept. For distinct windows the same
-//! holds of the first and the last hit of each value.
+//! (their own window holds the older ones) and need not be kept. For distinct windows the first and
+//! the last hit of each value decide; beside them those that wait to be reported are kept, and
+//! folded into counts of a thirty-second of a window where a group has more than
+//! [`DISTINCT_KEPT_MAX`] of them.
 //!
-//! What is measured rather than counted (sums, percentiles, orders, counts below a bound) has no
+//! What is measured rather than counted (averages, percentiles, orders, counts below a bound) has no
 //! such hits that can be spared. Of these [`MEASURED_KEPT_MAX`] hits of a group are kept, the newest
 //! ones, and windows are exact as long as they hold no more.
+//!
+//! What adds up (`meter`) and what is compared with the past (`novelty`, `silence`, `spike`,
+//! `travel`) keeps no hits but what they come to; each of these modules says what it bounds.
 
-mod codec;
+mod hits;
 mod gauge;
+mod meter;
+mod novelty;
+mod silence;
+mod spike;
+mod travel;
+mod codec;
 
 pub use codec::MalformedState;
-pub use gauge::{BOUNDS_MAX, Bound, Bounds, CHAIN_MAX, Chain, Measure, Need, STEPS_MAX};
+pub use gauge::{
+    BOUNDS_MAX, Bound, Bounds, CHAIN_MAX, Chain, Measure, Need, SEQUENCE_HITS_MAX, STEPS_MAX,
+    Sequence,
+};
+pub use meter::{Metered, PILES_MAX, Share};
+pub use novelty::VALUES_MAX;
+pub use silence::GAPS_MAX;
+pub use spike::{Baseline, SPIKE_DAYS_MAX, SPIKE_FACTOR_MAX, Spike};
+pub use travel::{FARTHEST_KM, PLACES_MAX, SPEED_KMH_MIN, Travel, distance_km, place};
 
-use gauge::Gauge;
-
-use hashbrown::{HashMap, HashSet};
+use hits::Hits;
+use meter::Piles;
+use novelty::Values;
+use silence::Gaps;
+use spike::Hours;
+use travel::Places;
 
 /// The highest threshold. With [`HITS_KEPT_MAX`] it leaves a window's length of lateness.
 pub const THRESHOLD_MAX: u32 = 10_000;
@@ -39,12 +61,16 @@ pub const WINDOW_SECONDS_MAX: u32 = 24 * 3600;
 pub const HITS_KEPT_MAX: i64 = 65_536;
 /// Hits kept of one group whose window measures.
 pub const MEASURED_KEPT_MAX: usize = 16_384;
+/// Hits kept of one group that counts values before those that wait are folded: some 120 kB.
+pub const DISTINCT_KEPT_MAX: usize = 4_096;
 /// Lateness that is allowed for: shards drain at their own pace after an outage.
 const LATENESS_NS_MIN: i64 = 10 * 60 * NS;
 const LATENESS_NS_MAX: i64 = 3600 * NS;
 const NS: i64 = 1_000_000_000;
 /// Event ids given with a firing.
 pub const SAMPLES_MAX: usize = 20;
+/// Firings of one batch that follow upon each other sooner are one: a storm is one line of a report.
+const FOLLOWS_NS: i64 = 60 * NS;
 
 const _: () = assert!(2 * (THRESHOLD_MAX as i64) * 3 <= HITS_KEPT_MAX);
 
@@ -57,6 +83,16 @@ pub enum WindowKind {
     Distinct,
     /// Something of the hits that must be within bounds.
     Measure(Measure, Bounds),
+    /// What hits add up to.
+    Meter(Metered),
+    /// Values that were not there before.
+    NewValue,
+    /// No hits where there were some.
+    Silence,
+    /// More hits in an hour than in others.
+    Spike(Spike),
+    /// Places too far apart.
+    Travel(Travel),
 }
 
 impl WindowKind {
@@ -66,12 +102,21 @@ impl WindowKind {
             WindowKind::Count => COUNT_TAG,
             WindowKind::Distinct => DISTINCT_TAG,
             WindowKind::Measure(measure, _) => measure.tag(),
+            WindowKind::Meter(metered) => metered.tag(),
+            WindowKind::NewValue => NEW_VALUE_TAG,
+            WindowKind::Silence => SILENCE_TAG,
+            WindowKind::Spike(_) => SPIKE_TAG,
+            WindowKind::Travel(_) => TRAVEL_TAG,
         }
     }
 }
 
 const COUNT_TAG: u8 = 0;
 const DISTINCT_TAG: u8 = 1;
+const NEW_VALUE_TAG: u8 = 0x23;
+const SILENCE_TAG: u8 = 0x24;
+const SPIKE_TAG: u8 = 0x25;
+const TRAVEL_TAG: u8 = 0x26;
 
 /// A window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,23 +134,37 @@ impl WindowSpec {
     #[must_use]
     pub fn lateness_ns(&self) -> i64 {
         let length = self.length_ns.max(1);
-        let cells = HITS_KEPT_MAX / (2 * i64::from(self.threshold.clamp(1, THRESHOLD_MAX)));
-        // So many cells may be kept; a window's length of them is for the window itself, and one
-        // cell is only partly covered at either end.
-        let room = length.saturating_mul((cells - 2).max(0));
-        length.clamp(LATENESS_NS_MIN, LATENESS_NS_MAX).min(room)
+        let usual = length.clamp(LATENESS_NS_MIN, LATENESS_NS_MAX);
+        match self.kind {
+            WindowKind::Count | WindowKind::Distinct | WindowKind::Measure(..) => {
+                let cells = HITS_KEPT_MAX / (2 * i64::from(self.threshold.clamp(1, THRESHOLD_MAX)));
+                // So many cells may be kept; a window's length of them is for the window itself, and
+                // one cell is only partly covered at either end.
+                let room = length.saturating_mul((cells - 2).max(0));
+                usual.min(room)
+            }
+            WindowKind::Meter(_) => usual,
+            WindowKind::NewValue => length - 1,
+            // What is late fills a pause, however long ago.
+            WindowKind::Silence => i64::MAX,
+            WindowKind::Spike(spike) => spike.memory_ns(),
+            WindowKind::Travel(_) => LATENESS_NS_MAX,
+        }
     }
 
     /// For how long a hit may matter, nanoseconds.
     #[must_use]
     pub fn reach_ns(&self) -> i64 {
-        let memory_ns = match self.kind {
-            WindowKind::Count | WindowKind::Distinct => 0,
-            WindowKind::Measure(measure, _) => measure.memory_ns(),
+        let beyond = match self.kind {
+            WindowKind::Count | WindowKind::Distinct | WindowKind::Meter(_) => self.lateness_ns(),
+            WindowKind::Measure(measure, _) => {
+                self.lateness_ns().saturating_add(measure.memory_ns())
+            }
+            WindowKind::NewValue | WindowKind::Travel(_) => self.lateness_ns(),
+            WindowKind::Silence => LATENESS_NS_MAX,
+            WindowKind::Spike(spike) => spike.memory_ns(),
         };
-        self.length_ns
-            .saturating_add(self.lateness_ns())
-            .saturating_add(memory_ns)
+        self.length_ns.saturating_add(beyond)
     }
 }
 
@@ -114,7 +173,7 @@ impl WindowSpec {
 pub struct Hit {
     /// When, nanoseconds ([`crate::RuleMatch::at_ns`]).
     pub at_ns: i64,
-    /// The value that a distinct window counts ([`crate::RuleMatch::distinct`]); else 0.
+    /// What the window makes use of ([`crate::RuleMatch::distinct`]); else 0.
     pub value: u64,
     /// The event's id: the same event counts once.
     pub event: u128,
@@ -137,22 +196,76 @@ pub struct Firing {
     pub events: Vec<u128>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Kept {
-    at_ns: i64,
-    event: u128,
-    value: u64,
-    reported: bool,
+impl Firing {
+    /// Of these events, sorted by time.
+    fn of_events(events: &[(i64, u128)], peak: u32) -> Firing {
+        let (first_ns, first_event) = events.first().copied().unwrap_or_default();
+        Firing {
+            first_ns,
+            last_ns: events.last().map_or(first_ns, |(at_ns, _)| *at_ns),
+            first_event,
+            added: events.len() as u64,
+            peak,
+            events: events.iter().map(|(_, event)| *event).collect(),
+        }
+    }
+
+    /// Adds it to those before it, to the last of them where it follows at once.
+    fn add_to(self, firings: &mut Vec<Firing>) {
+        if self.added == 0 {
+            return;
+        }
+        let last = firings.last_mut();
+        let last = last.filter(|last| self.first_ns.saturating_sub(last.last_ns) < FOLLOWS_NS);
+        let Some(last) = last else {
+            firings.push(self);
+            return;
+        };
+        last.last_ns = last.last_ns.max(self.last_ns);
+        last.added = last.added.saturating_add(self.added);
+        last.peak = last.peak.max(self.peak);
+        let room = SAMPLES_MAX.saturating_sub(last.events.len());
+        last.events.extend(self.events.into_iter().take(room));
+    }
 }
 
 /// The state of one group of one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowState {
-    /// Sorted by time and event.
-    hits: Vec<Kept>,
+    memory: Memory,
     newest_ns: Option<i64>,
     /// What the rule's window is of: [`WindowKind::tag`].
     tag: u8,
+}
+
+/// What is kept of the hits of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Memory {
+    Hits(Hits),
+    Piles(Piles),
+    Values(Values),
+    Gaps(Gaps),
+    Hours(Hours),
+    Places(Places),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::Hits(Hits::default())
+    }
+}
+
+impl Memory {
+    fn of(kind: WindowKind) -> Memory {
+        match kind {
+            WindowKind::Count | WindowKind::Distinct | WindowKind::Measure(..) => Memory::default(),
+            WindowKind::Meter(_) => Memory::Piles(Piles::default()),
+            WindowKind::NewValue => Memory::Values(Values::default()),
+            WindowKind::Silence => Memory::Gaps(Gaps::default()),
+            WindowKind::Spike(_) => Memory::Hours(Hours::default()),
+            WindowKind::Travel(_) => Memory::Places(Places::default()),
+        }
+    }
 }
 
 impl WindowState {
@@ -162,21 +275,74 @@ impl WindowState {
         Self::default()
     }
 
-    /// Takes in the hits of a batch, in any order, and tells which episodes they belong to.
+    /// Takes in the hits of a batch, in any order, and tells which episodes they belong to. Of a
+    /// silence only [`WindowState::tick`] tells.
     pub fn apply(&mut self, spec: &WindowSpec, hits: &[Hit]) -> Vec<Firing> {
         let tag = spec.kind.tag();
         if self.tag != tag {
             // The rule was changed: what was kept means something else.
             *self = WindowState {
+                memory: Memory::of(spec.kind),
+                newest_ns: None,
                 tag,
-                ..WindowState::default()
             };
         }
-        self.take_in(spec, hits);
-        let firings = self.report(spec);
-        self.thin(spec);
-        self.forget(spec);
-        firings
+        let oldest = self
+            .newest_ns
+            .map(|newest| newest.saturating_sub(spec.lateness_ns()));
+        self.newest_ns = self.newest_ns.max(hits.iter().map(|hit| hit.at_ns).max());
+        let Some(newest) = self.newest_ns else {
+            return Vec::new();
+        };
+        let hits = hits.iter().copied();
+        let hits = hits.filter(|hit| oldest.is_none_or(|oldest| hit.at_ns >= oldest));
+        match (&mut self.memory, spec.kind) {
+            (Memory::Hits(kept), _) => kept.apply(spec, hits, newest),
+            (Memory::Piles(piles), WindowKind::Meter(metered)) => {
+                piles.apply(metered, spec, hits, newest)
+            }
+            (Memory::Values(values), _) => values.apply(spec, hits, newest),
+            (Memory::Gaps(gaps), _) => {
+                gaps.apply(spec, hits);
+                Vec::new()
+            }
+            (Memory::Hours(hours), WindowKind::Spike(spike)) => hours.apply(spike, spec, hits),
+            (Memory::Places(places), WindowKind::Travel(travel)) => {
+                places.apply(travel, spec, hits, newest)
+            }
+            // The tag says which memory belongs to which kind.
+            (Memory::Piles(_) | Memory::Hours(_) | Memory::Places(_), _) => Vec::new(),
+        }
+    }
+
+    /// Tells what has stayed silent until this instant, up to which every hit has been taken in.
+    /// Windows of other kinds have nothing to say without a hit.
+    pub fn tick(&mut self, spec: &WindowSpec, now_ns: i64) -> Vec<Firing> {
+        match (&mut self.memory, spec.kind) {
+            (Memory::Gaps(gaps), WindowKind::Silence) => gaps.tick(spec, now_ns),
+            (
+                Memory::Hits(_)
+                | Memory::Piles(_)
+                | Memory::Values(_)
+                | Memory::Gaps(_)
+                | Memory::Hours(_)
+                | Memory::Places(_),
+                _,
+            ) => Vec::new(),
+        }
+    }
+
+    /// When [`WindowState::tick`] may have something to tell, unless hits come before.
+    #[must_use]
+    pub fn due_at_ns(&self, spec: &WindowSpec) -> Option<i64> {
+        match &self.memory {
+            Memory::Gaps(gaps) => gaps.due_at_ns(spec),
+            Memory::Hits(_)
+            | Memory::Piles(_)
+            | Memory::Values(_)
+            | Memory::Hours(_)
+            | Memory::Places(_) => None,
+        }
     }
 
     /// When the state says nothing about the future any more and may be deleted.
@@ -186,243 +352,23 @@ impl WindowState {
         newest.saturating_add(spec.reach_ns())
     }
 
-    /// How many hits are kept.
+    /// How many hits (or what is kept in their place) are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.hits.len()
+        match &self.memory {
+            Memory::Hits(Hits(hits)) => hits.len(),
+            Memory::Piles(Piles(piles)) => piles.len(),
+            Memory::Values(Values(values)) => values.len(),
+            Memory::Gaps(gaps) => gaps.gaps.len() + usize::from(gaps.spoke.is_some()),
+            Memory::Hours(hours) => hours.counts.len(),
+            Memory::Places(Places(places)) => places.len(),
+        }
     }
 
     /// Whether no hit is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hits.is_empty()
-    }
-
-    fn take_in(&mut self, spec: &WindowSpec, hits: &[Hit]) {
-        let oldest = self
-            .newest_ns
-            .map(|newest| newest.saturating_sub(spec.lateness_ns()));
-        let in_time = hits
-            .iter()
-            .filter(|hit| oldest.is_none_or(|oldest| hit.at_ns >= oldest));
-        self.hits.extend(in_time.map(|hit| Kept {
-            at_ns: hit.at_ns,
-            event: hit.event,
-            value: if self.tag == COUNT_TAG { 0 } else { hit.value },
-            reported: false,
-        }));
-        let newest = hits.iter().map(|hit| hit.at_ns).max();
-        self.newest_ns = self.newest_ns.max(newest);
-        // Of two hits by one event the reported one stays.
-        let is_order = matches!(spec.kind, WindowKind::Measure(measure, _) if measure.is_order());
-        self.hits.sort_unstable_by_key(|hit| {
-            // What happens at once happens in the order that is asked for.
-            let step = if is_order { hit.value } else { 0 };
-            (hit.at_ns, step, hit.event, hit.value, !hit.reported)
-        });
-        self.hits
-            .dedup_by_key(|hit| (hit.at_ns, hit.event, hit.value));
-    }
-
-    /// Finds the episodes and reports what is new in them.
-    fn report(&mut self, spec: &WindowSpec) -> Vec<Firing> {
-        let mut firings = Vec::new();
-        for Episode { from, to, peak } in self.episodes(spec) {
-            let Some(hits) = self.hits.get_mut(from..=to) else {
-                continue;
-            };
-            let (Some(first), Some(last)) = (hits.first().copied(), hits.last().copied()) else {
-                continue;
-            };
-            let mut firing = Firing {
-                first_ns: first.at_ns,
-                last_ns: last.at_ns,
-                first_event: first.event,
-                added: 0,
-                peak,
-                events: Vec::new(),
-            };
-            for hit in hits.iter_mut().filter(|hit| !hit.reported) {
-                hit.reported = true;
-                firing.added += 1;
-                if firing.events.len() < SAMPLES_MAX {
-                    firing.events.push(hit.event);
-                }
-            }
-            if firing.added > 0 {
-                firings.push(firing);
-            }
-        }
-        firings
-    }
-
-    fn episodes(&self, spec: &WindowSpec) -> Vec<Episode> {
-        let mut episodes: Vec<Episode> = Vec::new();
-        let mut window = Counter::new(spec.kind);
-        let mut from = 0;
-        for (to, hit) in self.hits.iter().enumerate() {
-            window.add(hit);
-            // The window is open at its old end.
-            while let Some(old) = self.hits.get(from)
-                && hit.at_ns.saturating_sub(old.at_ns) >= spec.length_ns
-            {
-                window.remove(old);
-                from += 1;
-            }
-            // Hits of one instant belong to one window.
-            let is_last = self
-                .hits
-                .get(to + 1)
-                .is_none_or(|next| next.at_ns != hit.at_ns);
-            let count = window.count();
-            if !is_last || !window.is_satisfied(spec, hit) {
-                continue;
-            }
-            match episodes.last_mut() {
-                Some(episode) if from <= episode.to => {
-                    episode.to = to;
-                    episode.peak = episode.peak.max(count);
-                }
-                Some(_) | None => episodes.push(Episode {
-                    from,
-                    to,
-                    peak: count,
-                }),
-            }
-        }
-        episodes
-    }
-
-    /// Keeps of each cell what can still decide.
-    fn thin(&mut self, spec: &WindowSpec) {
-        if let WindowKind::Measure(..) = spec.kind {
-            let too_many = self.hits.len().saturating_sub(MEASURED_KEPT_MAX);
-            self.hits.drain(..too_many);
-            return;
-        }
-        let length = spec.length_ns.max(1);
-        let threshold = spec.threshold.max(1) as usize;
-        let mut kept = Vec::with_capacity(self.hits.len());
-        for cell in self
-            .hits
-            .chunk_by(|a, b| cell_of(a, length) == cell_of(b, length))
-        {
-            if cell.len() <= 2 * threshold {
-                kept.extend_from_slice(cell);
-            } else if self.tag == DISTINCT_TAG {
-                thin_distinct(cell, threshold, &mut kept);
-            } else {
-                let (oldest, rest) = cell.split_at(threshold);
-                kept.extend_from_slice(oldest);
-                let newest = rest.len().saturating_sub(threshold);
-                kept.extend_from_slice(rest.get(newest..).unwrap_or_default());
-            }
-        }
-        self.hits = kept;
-    }
-
-    fn forget(&mut self, spec: &WindowSpec) {
-        let reach = spec.reach_ns();
-        if let Some(oldest) = self.newest_ns.map(|newest| newest.saturating_sub(reach)) {
-            self.hits.retain(|hit| hit.at_ns > oldest);
-        }
-    }
-}
-
-/// A run of hits covered by overlapping satisfied windows.
-struct Episode {
-    from: usize,
-    to: usize,
-    peak: u32,
-}
-
-const fn cell_of(hit: &Kept, length: i64) -> i64 {
-    hit.at_ns.div_euclid(length)
-}
-
-/// Of a cell: the first hits of the earliest values and the last hits of the latest ones.
-fn thin_distinct(cell: &[Kept], threshold: usize, kept: &mut Vec<Kept>) {
-    let mut keep = vec![false; cell.len()];
-    let mut mark = |hits: &mut dyn Iterator<Item = (usize, &Kept)>| {
-        let mut values = HashSet::new();
-        for (at, hit) in hits {
-            if values.len() == threshold {
-                break;
-            }
-            if values.insert(hit.value)
-                && let Some(keep) = keep.get_mut(at)
-            {
-                *keep = true;
-            }
-        }
-    };
-    mark(&mut cell.iter().enumerate());
-    mark(&mut cell.iter().enumerate().rev());
-    kept.extend(
-        cell.iter()
-            .zip(keep)
-            .filter(|(_, keep)| *keep)
-            .map(|(hit, _)| *hit),
-    );
-}
-
-/// What a window counts, as hits come and go.
-enum Counter {
-    Hits(u32),
-    Values(HashMap<u64, u32>),
-    Gauge(Gauge),
-}
-
-impl Counter {
-    fn new(kind: WindowKind) -> Self {
-        match kind {
-            WindowKind::Count => Counter::Hits(0),
-            WindowKind::Distinct => Counter::Values(HashMap::new()),
-            WindowKind::Measure(measure, _) => Counter::Gauge(Gauge::new(measure)),
-        }
-    }
-
-    fn add(&mut self, hit: &Kept) {
-        match self {
-            Counter::Hits(count) => *count += 1,
-            Counter::Values(values) => *values.entry(hit.value).or_insert(0) += 1,
-            Counter::Gauge(gauge) => gauge.add(hit),
-        }
-    }
-
-    fn remove(&mut self, hit: &Kept) {
-        match self {
-            Counter::Hits(count) => *count = count.saturating_sub(1),
-            Counter::Values(values) => {
-                if let Some(count) = values.get_mut(&hit.value) {
-                    *count -= 1;
-                    if *count == 0 {
-                        values.remove(&hit.value);
-                    }
-                }
-            }
-            Counter::Gauge(gauge) => gauge.remove(hit),
-        }
-    }
-
-    fn count(&self) -> u32 {
-        match self {
-            Counter::Hits(count) => *count,
-            Counter::Values(values) => u32::try_from(values.len()).unwrap_or(u32::MAX),
-            Counter::Gauge(gauge) => gauge.count(),
-        }
-    }
-
-    /// Whether the window that ends with this hit fires.
-    fn is_satisfied(&self, spec: &WindowSpec, last: &Kept) -> bool {
-        match (self, spec.kind) {
-            (Counter::Gauge(gauge), WindowKind::Measure(_, bounds)) => {
-                gauge.is_satisfied(&bounds, last, spec.length_ns)
-            }
-            (Counter::Hits(_) | Counter::Values(_) | Counter::Gauge(_), _) => {
-                self.count() >= spec.threshold
-            }
-        }
+        self.len() == 0
     }
 }
 

@@ -21,7 +21,28 @@ const STRIPES: u64 = 64;
 /// # Errors
 /// When PostgreSQL does not grant them in time.
 pub(crate) async fn take(tx: &Transaction<'_>, output: &Output) -> Result<(), WorkerError> {
-    let stripes: Vec<i32> = stripes(output).into_iter().collect();
+    take_stripes(tx, stripes(output)).await
+}
+
+/// Takes the locks of groups and of the alerts that they may raise: (organisation, rule, group,
+/// dedupe key).
+///
+/// # Errors
+/// When PostgreSQL does not grant them in time.
+pub(super) async fn take_groups(
+    tx: &Transaction<'_>,
+    groups: impl Iterator<Item = (OrgId, &str, [u8; 16], [u8; 16])>,
+) -> Result<(), WorkerError> {
+    let mut stripes = BTreeSet::new();
+    for (org, rule, group, dedupe) in groups {
+        stripes.insert(stripe(b'a', org, rule.as_bytes(), &dedupe));
+        stripes.insert(stripe(b'w', org, rule.as_bytes(), &group));
+    }
+    take_stripes(tx, stripes).await
+}
+
+async fn take_stripes(tx: &Transaction<'_>, stripes: BTreeSet<i32>) -> Result<(), WorkerError> {
+    let stripes: Vec<i32> = stripes.into_iter().collect();
     if stripes.is_empty() {
         return Ok(());
     }

@@ -12,6 +12,7 @@ mod text;
 mod series;
 mod locks;
 mod windows;
+pub(crate) mod silence;
 mod plan;
 mod raise;
 mod letters;
@@ -140,7 +141,7 @@ impl Desk {
         }
         locks::take(tx, output).await?;
         let mut drafts = output.alerts.clone();
-        drafts.extend(windows::apply(tx, output).await?);
+        drafts.extend(windows::apply(tx, output, work.fence.shard.signal).await?);
         raise::store(tx, (work.fence.shard, id), drafts).await?;
         letters::store(tx, work).await?;
         letters::close_replayed(tx, work).await?;

@@ -4,7 +4,7 @@ use crate::stage::{Stage, shard};
 use millrace_shared::Signal;
 use serde_json::{Value, json};
 
-fn add_rule(stage: &Stage, rule: &Value) {
+pub(crate) fn add_rule(stage: &Stage, rule: &Value) {
     let id = rule["id"].as_str().unwrap();
     let body = rule.to_string().replace('\'', "''");
     // One statement: the revision is taken under its lock.
@@ -32,7 +32,7 @@ fn brute_force() -> Value {
     })
 }
 
-fn alert(stage: &Stage, what: &str) -> i64 {
+pub(crate) fn alert(stage: &Stage, what: &str) -> i64 {
     stage.number(&format!(
         "SELECT {what} FROM alert WHERE org_id = '{}'",
         stage.org

@@ -13,6 +13,7 @@ mod stage;
 mod faults;
 mod loss;
 mod commit;
+mod windows;
 mod flow;
 mod poison;
 mod revisions;

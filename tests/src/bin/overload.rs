@@ -6,6 +6,7 @@
 use clap::Parser;
 use millrace_devstack::Engine;
 use millrace_tests::overload::capacity::{self, Capacity};
+use millrace_tests::overload::cores::confine;
 use millrace_tests::overload::gauge::busy_cores;
 use millrace_tests::overload::outage::{LIVE, Outage};
 use millrace_tests::overload::report::Report;
@@ -53,6 +54,21 @@ struct Options {
     /// Takes this as the capacity (events a second) and measures none.
     #[arg(long)]
     capacity: Option<f64>,
+    /// Cores of the engines and the services (as `taskset` writes them); all when not given.
+    #[arg(long, requires = "load_cores")]
+    pipeline_cores: Option<String>,
+    /// Cores of the load, so that what it takes is not missing in the pipeline.
+    #[arg(long, requires = "pipeline_cores")]
+    load_cores: Option<String>,
+}
+
+impl Options {
+    fn cores(&self) -> String {
+        match (&self.pipeline_cores, &self.load_cores) {
+            (Some(pipeline), Some(load)) => format!("{pipeline} and {load}"),
+            (None, _) | (_, None) => "shared".to_owned(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -76,8 +92,16 @@ fn main() -> ExitCode {
         ("MILLRACE_LEASE_S", "15".to_owned()),
     ];
     let mut report = Report::default();
+    if let Some(cores) = &options.pipeline_cores {
+        confine(cores);
+    }
     let site = Site::start("overload", &settings);
-    let capacity = options.capacity.map_or_else(
+    if let Some(cores) = &options.load_cores {
+        confine(cores);
+    }
+    report.scenario("machine");
+    report.note("cores of the pipeline and of the load", options.cores());
+    let mut capacity = options.capacity.map_or_else(
         || capacity::measure(&site, time, &mut report),
         |stored| Capacity {
             stored,
@@ -88,8 +112,12 @@ fn main() -> ExitCode {
         report.scenario("machine");
         quiet(&mut report);
         match *scenario {
-            Scenario::Twice => excess::run(&site, (2.0, capacity), time, &mut report),
-            Scenario::FiveTimes => excess::run(&site, (5.0, capacity), time, &mut report),
+            Scenario::Twice => {
+                capacity = excess::run(&site, (2.0, capacity), time, &mut report);
+            }
+            Scenario::FiveTimes => {
+                capacity = excess::run(&site, (5.0, capacity), time, &mut report);
+            }
             Scenario::Noisy => noisy::run(&site, capacity, time / 2, &mut report),
             Scenario::Clickhouse => outage::run(&site, &away(Engine::Clickhouse), &mut report),
             Scenario::Postgres => outage::run(&site, &away(Engine::Postgres), &mut report),
@@ -103,14 +131,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// How busy the machine is with other things, before a scenario begins.
+/// How busy the machine is before a scenario begins: with other things, and with what is left to do
+/// of the scenario before.
 fn quiet(report: &mut Report) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let busy = busy_cores();
-    report.note(
-        "busy with other things",
-        format!("{busy:.1} of {cores} cores"),
-    );
+    report.note("busy before", format!("{busy:.1} cores"));
 }
 
 /// The page so far; a run that is broken off leaves what was found by then.

@@ -3,6 +3,7 @@
 //! ```text
 //! sender    requests at a constant rate, whether or not earlier ones were answered
 //! gauge     what the machine and the processes use meanwhile
+//! cores     the pipeline on some, the load on others
 //! site      the pipeline under test: engines, services, organisations, and what the stores say
 //! analyst   searches all the time
 //! capacity  how much the pipeline stores when it is offered more than that
@@ -18,6 +19,7 @@
 
 pub mod sender;
 pub mod gauge;
+pub mod cores;
 pub mod site;
 mod analyst;
 pub mod capacity;

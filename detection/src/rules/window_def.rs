@@ -1,0 +1,229 @@
+//! The window of a rule as it is written, and what it is to those who keep windows.
+//! Reading and writing its document is `window_json`'s.
+
+use super::correlation::CorrelationDef;
+use super::def::Selection;
+use crate::windows::{
+    Baseline, Bounds, Measure, Metered, Sequence, Share, Spike, THRESHOLD_MAX, Travel, WindowKind,
+    WindowSpec,
+};
+use millrace_shared::limits::NS_PER_SECOND;
+
+/// What has to add up within a sliding window of event time, or be unlike what was before.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WindowDef {
+    /// So many events.
+    Count {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at this many.
+        threshold: u32,
+    },
+    /// So many different values of a field.
+    Distinct {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at this many.
+        threshold: u32,
+        /// Path of the field.
+        field: String,
+    },
+    /// The numbers of a field add up to so much.
+    Sum {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at this sum.
+        threshold: f64,
+        /// Path of the field.
+        field: String,
+    },
+    /// So large a share of the events of a base is selected.
+    Ratio {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at so many selected events, and no sooner.
+        threshold: u32,
+        /// Fires at this percentage.
+        percent: f64,
+        /// Whether it must be exceeded rather than reached.
+        over: bool,
+        /// What the share is of; every event of the rule's scope where absent.
+        base: Option<Selection>,
+    },
+    /// So many events a second.
+    Rate {
+        /// Length of the window.
+        seconds: u32,
+        /// Fires at so many a second, on average over the window.
+        per_second: f64,
+    },
+    /// Events that follow upon one another.
+    Sequence {
+        /// Length of the window, for all of them.
+        seconds: u32,
+        /// What must follow upon what. The rule's selection holds for each of them.
+        steps: Vec<SequenceStep>,
+    },
+    /// A value of a field that was not seen before, where others were.
+    NewValue {
+        /// How far is looked back.
+        days: u32,
+        /// Path of the field.
+        field: String,
+    },
+    /// No event for so long after there were some.
+    Silence {
+        /// Fires after so long.
+        seconds: u32,
+    },
+    /// An hour with far more events than those before.
+    Spike {
+        /// Fires above so many times the average.
+        factor: f64,
+        /// Fires at so many events in the hour, and no sooner.
+        threshold: u32,
+        /// How far is looked back.
+        days: u32,
+        /// Which hours are looked back at.
+        baseline: Baseline,
+    },
+    /// Two places too far apart for the time between.
+    Travel {
+        /// Fires above this speed.
+        speed_kmh: u32,
+        /// Fires above this distance.
+        distance_km: u32,
+        /// Path of the latitude, degrees north.
+        latitude: String,
+        /// Path of the longitude, degrees east.
+        longitude: String,
+    },
+    /// Matches of several selections that belong together.
+    Correlation(CorrelationDef),
+}
+
+/// A step of a sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequenceStep {
+    /// Which events it is made of, beside the rule's selection.
+    pub selection: Selection,
+    /// How many of them it takes.
+    pub count: u32,
+}
+
+const SECONDS_PER_DAY: u32 = 24 * 3600;
+
+impl WindowDef {
+    /// Length of the window.
+    #[must_use]
+    pub fn seconds(&self) -> u32 {
+        match self {
+            WindowDef::Count { seconds, .. }
+            | WindowDef::Distinct { seconds, .. }
+            | WindowDef::Sum { seconds, .. }
+            | WindowDef::Ratio { seconds, .. }
+            | WindowDef::Rate { seconds, .. }
+            | WindowDef::Sequence { seconds, .. }
+            | WindowDef::Silence { seconds } => *seconds,
+            WindowDef::NewValue { days, .. } => days.saturating_mul(SECONDS_PER_DAY),
+            WindowDef::Spike { .. } => 3_600,
+            WindowDef::Travel { speed_kmh, .. } => {
+                let seconds = Travel::length_ns(*speed_kmh) / NS_PER_SECOND;
+                u32::try_from(seconds).unwrap_or(u32::MAX)
+            }
+            WindowDef::Correlation(correlation) => correlation.seconds,
+        }
+    }
+
+    /// The window as those who keep windows know it.
+    #[must_use]
+    pub fn spec(&self) -> WindowSpec {
+        let (kind, threshold) = self.kind();
+        WindowSpec {
+            kind,
+            length_ns: i64::from(self.seconds()) * NS_PER_SECOND,
+            threshold,
+        }
+    }
+
+    fn kind(&self) -> (WindowKind, u32) {
+        match self {
+            WindowDef::Count { threshold, .. } => (WindowKind::Count, *threshold),
+            WindowDef::Distinct { threshold, .. } => (WindowKind::Distinct, *threshold),
+            WindowDef::Sum { threshold, .. } => (WindowKind::Meter(Metered::sum(*threshold)), 1),
+            WindowDef::Ratio {
+                threshold,
+                percent,
+                over,
+                ..
+            } => {
+                let share = Share {
+                    thousandths: thousandths(*percent),
+                    over: *over,
+                };
+                (WindowKind::Meter(Metered::Ratio(share)), *threshold)
+            }
+            WindowDef::Rate {
+                seconds,
+                per_second,
+            } => rate(events(*per_second, *seconds)),
+            WindowDef::Sequence { steps, .. } => {
+                let counts: Vec<u32> = steps.iter().map(|step| step.count).collect();
+                // A sequence that cannot be is refused when it is read.
+                let measure = Sequence::new(&counts).map_or(Measure::Count, Measure::Sequence);
+                (WindowKind::Measure(measure, Bounds::default()), 1)
+            }
+            WindowDef::NewValue { .. } => (WindowKind::NewValue, 1),
+            WindowDef::Silence { .. } => (WindowKind::Silence, 1),
+            WindowDef::Spike {
+                factor,
+                threshold,
+                days,
+                baseline,
+            } => {
+                let spike = Spike {
+                    factor_thousandths: thousandths(*factor),
+                    days: u8::try_from(*days).unwrap_or(u8::MAX),
+                    baseline: *baseline,
+                };
+                (WindowKind::Spike(spike), *threshold)
+            }
+            WindowDef::Travel {
+                speed_kmh,
+                distance_km,
+                ..
+            } => {
+                let travel = Travel {
+                    speed_kmh: *speed_kmh,
+                    distance_km: *distance_km,
+                };
+                (WindowKind::Travel(travel), 1)
+            }
+            WindowDef::Correlation(correlation) => correlation.kind(),
+        }
+    }
+}
+
+/// What a plain count can tell, it tells with every hit in its place.
+fn rate(events: u64) -> (WindowKind, u32) {
+    match u32::try_from(events).unwrap_or(u32::MAX) {
+        count @ ..=THRESHOLD_MAX => (WindowKind::Count, count),
+        count => (WindowKind::Meter(Metered::Rate), count),
+    }
+}
+
+/// Events of a window that make a rate.
+pub(super) fn events(per_second: f64, seconds: u32) -> u64 {
+    let thousandths = u64::from(thousandths(per_second));
+    (thousandths * u64::from(seconds)).div_ceil(1_000).max(1)
+}
+
+/// A number that is not negative, in thousandths.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to what fits"
+)]
+fn thousandths(number: f64) -> u32 {
+    (number * 1_000.0).round().clamp(0.0, f64::from(u32::MAX)) as u32
+}

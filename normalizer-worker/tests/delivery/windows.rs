@@ -1,0 +1,155 @@
+//! What windows remember: once per batch whatever is killed, over shards, workers and restarts; and
+//! silence, which no event tells of, reported once.
+
+use crate::commit::{add_rule, alert};
+use crate::faults::dies_at;
+use crate::stage::{Stage, shard};
+use millrace_shared::Signal;
+use normalizer_worker::probe::Step;
+use serde_json::{Value, json};
+
+fn logs(level: &str, count: u32) -> Value {
+    let record = json!({"service": "shop", "level": level, "message": "m"});
+    json!({"logs": vec![record; count as usize]})
+}
+
+fn error_share() -> Value {
+    json!({
+        "id": "SHARE", "name": "Share", "version": 1, "severity": "high",
+        "message": "Many errors of {service}: {level}", "scope": ["logs"],
+        "selection": [{"field": "level", "op": "eq", "value": "error"}],
+        "window": {"kind": "ratio", "seconds": 600, "threshold": 10, "percent": 50},
+        "group_by": ["service"],
+    })
+}
+
+fn count_and_sum(stage: &Stage) -> (i64, i64) {
+    (alert(stage, "count(*)"), alert(stage, "sum(count)"))
+}
+
+#[test]
+fn a_share_is_counted_once_over_shards_workers_and_a_commit_that_dies() {
+    let stage = Stage::new();
+    add_rule(&stage, &error_share());
+    let workers = [
+        stage.worker(&[("MILLRACE_WORKER_NAME", "a")]),
+        stage.worker(&[("MILLRACE_WORKER_NAME", "b")]),
+    ];
+    stage.append(shard(Signal::Logs, 0), &logs("info", 12), 12);
+    stage.append(shard(Signal::Logs, 1), &logs("error", 9), 9);
+    stage.until("the books", &[21, 21, 0, 0], || stage.books());
+    for worker in workers {
+        worker.stop();
+    }
+    // The tenth error, and then 10 of 22: the commit is all but done and is not.
+    stage.append(shard(Signal::Logs, 0), &logs("error", 1), 1);
+    dies_at(&stage, Step::Committing);
+    assert_eq!(count_and_sum(&stage), (0, 0));
+    let worker = stage.worker(&[]);
+    stage.until("the books", &[22, 22, 0, 0], || stage.books());
+    assert_eq!(count_and_sum(&stage), (0, 0));
+    // 12 of 24 are half; counted twice the one before would have been 13 of 25.
+    stage.append(shard(Signal::Logs, 1), &logs("error", 2), 2);
+    stage.until("the alert", &(1, 12), || count_and_sum(&stage));
+    worker.stop();
+    let messages = format!("SELECT message FROM alert WHERE org_id = '{}'", stage.org);
+    assert_eq!(stage.texts(&messages), ["Many errors of shop: error"]);
+    // What only counts in the base is no match of the rule.
+    let matched = format!(
+        "SELECT countIf(has(RuleMatches, 'SHARE')), count() FROM millrace.logs WHERE OrgId = '{}'",
+        stage.org
+    );
+    assert_eq!(stage.counts(&matched), [12, 24]);
+}
+
+#[test]
+fn values_seen_are_remembered_over_a_restart() {
+    let stage = Stage::new();
+    let rule = json!({
+        "id": "NEW", "name": "New", "version": 1, "severity": "high", "message": "New: {country}",
+        "scope": ["audit"], "selection": [{"field": "country", "op": "exists"}],
+        "window": {"kind": "new_value", "days": 7, "field": "country"},
+        "group_by": ["actor"],
+    });
+    add_rule(&stage, &rule);
+    let from = |country: &str| {
+        json!({"events": [{"event_type": "AUTHENTICATION", "action": "login", "outcome": "SUCCESS",
+                           "service": "api", "country": country, "actor": {"id": "u1"}}]})
+    };
+    for (number, country) in ["DE", "DE", "BR", "BR"].into_iter().enumerate() {
+        let worker = stage.worker(&[]);
+        let shard_number = u16::try_from(number % 2).unwrap();
+        stage.append(shard(Signal::Audit, shard_number), &from(country), 1);
+        let sent = i64::try_from(number).unwrap() + 1;
+        stage.until("the books", &[sent, sent, 0, 0], || stage.books());
+        worker.stop();
+        assert_eq!(
+            alert(&stage, "count(*)"),
+            i64::from(number >= 2),
+            "{country}"
+        );
+    }
+    let messages = format!("SELECT message FROM alert WHERE org_id = '{}'", stage.org);
+    assert_eq!(stage.texts(&messages), ["New: BR"]);
+}
+
+#[test]
+fn silence_is_reported_once_and_again_only_after_words() {
+    let stage = Stage::new();
+    let rule = json!({
+        "id": "QUIET", "name": "Quiet", "version": 1, "severity": "medium",
+        "message": "{service} has fallen silent", "scope": ["logs"],
+        "selection": [{"field": "message", "op": "exists"}],
+        "window": {"kind": "silence", "seconds": 2},
+        "group_by": ["service"], "dedupe": {"keys": ["service"], "window_seconds": 1},
+    });
+    add_rule(&stage, &rule);
+    let workers = [
+        stage.worker(&[("MILLRACE_WORKER_NAME", "a")]),
+        stage.worker(&[("MILLRACE_WORKER_NAME", "b")]),
+    ];
+    stage.append(shard(Signal::Logs, 0), &logs("info", 5), 5);
+    stage.until("the alert", &(1, 1), || count_and_sum(&stage));
+    let waiting = format!(
+        "SELECT count(*) FROM rule_window WHERE org_id = '{}' AND due_at IS NOT NULL",
+        stage.org
+    );
+    assert_eq!(stage.number(&waiting), 0);
+    stage.append(shard(Signal::Logs, 1), &logs("info", 1), 1);
+    stage.until("the second alert", &(2, 2), || count_and_sum(&stage));
+    drop(workers);
+    // It tells of what is silent, and who was told.
+    let told = format!(
+        "SELECT a.message || ' ' || a.group_key::text || ' ' || cardinality(a.event_ids) \
+           FROM alert AS a JOIN alert_event AS e ON e.alert_id = a.id \
+          WHERE a.org_id = '{}' AND e.what = 'created'",
+        stage.org
+    );
+    let expected = r#"shop has fallen silent {"service": "shop"} 1"#;
+    assert_eq!(stage.texts(&told), [expected, expected]);
+}
+
+#[test]
+fn of_a_rule_that_is_switched_off_no_silence_is_waited_for() {
+    let stage = Stage::new();
+    let rule = json!({
+        "id": "QUIET", "name": "Quiet", "version": 1, "severity": "medium", "message": "m",
+        "scope": ["logs"], "selection": [{"field": "message", "op": "exists"}],
+        "window": {"kind": "silence", "seconds": 3}, "group_by": ["service"],
+    });
+    add_rule(&stage, &rule);
+    let worker = stage.worker(&[]);
+    stage.append(shard(Signal::Logs, 0), &logs("info", 1), 1);
+    stage.until("the books", &[1, 1, 0, 0], || stage.books());
+    stage.sql(&format!(
+        "UPDATE rule SET enabled = false WHERE org_id = '{}'",
+        stage.org
+    ));
+    let waiting = format!(
+        "SELECT count(*) FROM rule_window WHERE org_id = '{}' AND due_at IS NOT NULL",
+        stage.org
+    );
+    stage.until("nobody waits", &0, || stage.number(&waiting));
+    assert_eq!(alert(&stage, "count(*)"), 0);
+    worker.stop();
+}
