@@ -2,8 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, audit, dead_letters, ledger, logs, metric, pipelines, rules, rum, sigma, soc, traces,
-    usage, whoami,
+    alerts, audit, backtest, dead_letters, ledger, logs, metric, pipelines, rules, rum, sigma, soc,
+    traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -51,6 +51,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         rules::update,
         rules::remove,
         rules::enable,
+        backtest::present,
+        backtest::unsaved,
         sigma::import,
         sigma::covered,
         sigma::layer,

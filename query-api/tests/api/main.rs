@@ -20,6 +20,7 @@ mod audit;
 mod rum;
 mod alerts;
 mod rules;
+mod backtest;
 mod sigma;
 mod books;
 mod limits;
