@@ -1,7 +1,10 @@
 //! What an alert says and what it is called. Text is made only from what the caller's look-up
 //! gives, which is the scrubbed event.
 
+use crate::rules::{EventView, Rule, RuleDef, RuleMatch, find_field};
 use millrace_shared::ids::OrgId;
+use millrace_shared::{Field, Value};
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use uuid::{Builder, Uuid};
@@ -63,6 +66,86 @@ fn placeholder(text: &str) -> Option<(&str, &str)> {
     let (path, after) = text.strip_prefix('{')?.split_once('}')?;
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '@');
     (!path.is_empty() && path.chars().all(fits)).then_some((path, after))
+}
+
+/// The message of a rule's alert; the view is of the scrubbed event.
+#[must_use]
+pub fn message(rule: &RuleDef, view: &EventView<'_, '_>) -> String {
+    render(&rule.message, |path| {
+        find_field(path, view)
+            .of(view.event, view.resource)
+            .map(|field| text(field).into())
+    })
+}
+
+/// The values of a match's group, or of its dedupe key where there is no group, by path: a JSON
+/// object. The view is of the scrubbed event.
+#[must_use]
+pub fn group(rule: &Rule, found: &RuleMatch, view: &EventView<'_, '_>) -> Json {
+    let (paths, fields) = if rule.def.group_by.is_empty() {
+        (&rule.dedupe_keys, &found.dedupe_fields)
+    } else {
+        (&rule.def.group_by, &found.group_fields)
+    };
+    let values: Map<String, Json> = paths
+        .iter()
+        .zip(fields.as_slice())
+        .filter_map(|(path, at)| {
+            let field = at.of(view.event, view.resource)?;
+            Some((path.clone(), text(field).into()))
+        })
+        .collect();
+    Json::Object(values)
+}
+
+/// The group in whose window a match counts; none where it counts in no window.
+#[must_use]
+pub fn window_group(rule: &Rule, found: &RuleMatch) -> Option<u128> {
+    found
+        .group
+        .or_else(|| rule.def.group_by.is_empty().then_some(0))
+}
+
+fn text(field: &Field<'_>) -> String {
+    match field.value {
+        Value::Text(text) | Value::Json(text) => text.to_owned(),
+        Value::Int(int) => int.to_string(),
+        Value::Float(float) => float.to_string(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Null => String::new(),
+    }
+}
+
+/// When an alert was seen: first and last, nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First.
+    pub first_ns: i64,
+    /// Last.
+    pub last_ns: i64,
+}
+
+impl Span {
+    /// From the first to the last.
+    #[must_use]
+    pub const fn new(first_ns: i64, last_ns: i64) -> Self {
+        Span { first_ns, last_ns }
+    }
+
+    /// Whether an alert takes up a firing of the same rule and dedupe key: less than the dedupe
+    /// window lies between them, whichever is first.
+    #[must_use]
+    pub const fn takes(self, firing: Span, window_ns: i64) -> bool {
+        firing.first_ns <= self.last_ns.saturating_add(window_ns)
+            && firing.last_ns >= self.first_ns.saturating_sub(window_ns)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Span) -> Span {
+        let first_ns = self.first_ns.min(other.first_ns);
+        Span::new(first_ns, self.last_ns.max(other.last_ns))
+    }
 }
 
 /// What an alert is about, for its id.

@@ -26,6 +26,7 @@ pub mod windows;
 pub mod sigma;
 pub mod builtin;
 pub mod alert;
+pub mod history;
 
 pub use field::FieldAt;
 pub use indicators::{Indicator, IndicatorIndex, Verdict};

@@ -9,11 +9,10 @@ use crate::scrub::ScrubbedEvent;
 use crate::work::{AlertDraft, Output, SAMPLES_MAX, WindowHits};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use millrace_detection::rules::{Rule, find_field};
+use millrace_detection::rules::Rule;
 use millrace_detection::{EventView, RuleMatch, WindowSpec, alert};
 use millrace_shared::ids::{EventId, OrgId};
 use millrace_shared::limits::NS_PER_SECOND;
-use millrace_shared::{Field, Value};
 
 /// Observables kept with an alert: enough to act upon, few enough to read.
 const OBSERVABLES_MAX: usize = 20;
@@ -73,10 +72,7 @@ impl Alerts {
     }
 
     fn hit(&mut self, said: &Said<'_, '_>, rule: &Rule, found: &RuleMatch, window: &WindowSpec) {
-        let Some(group) = found
-            .group
-            .or_else(|| rule.def.group_by.is_empty().then_some(0))
-        else {
+        let Some(group) = alert::window_group(rule, found) else {
             return;
         };
         let hit = (found.at_ns, found.distinct.unwrap_or(0), said.id);
@@ -139,7 +135,7 @@ fn join(draft: &mut AlertDraft, said: &Said<'_, '_>, found: &RuleMatch) {
     }
 }
 
-impl Said<'_, '_> {
+impl<'s, 'a> Said<'s, 'a> {
     fn draft(&self, rule: &Rule, found: &RuleMatch, dedupe: u128) -> AlertDraft {
         let def = &rule.def;
         let observables = &self.scrubbed.detection.observables;
@@ -149,10 +145,10 @@ impl Said<'_, '_> {
             version: i32::try_from(def.version).unwrap_or(i32::MAX),
             severity: found.severity,
             title: def.name.clone(),
-            message: self.message(&def.message),
+            message: alert::message(def, &self.view()),
             kind: def.id.clone(),
             attack: def.attack.clone(),
-            group: self.group(rule, found),
+            group: alert::group(rule, found, &self.view()).to_string(),
             dedupe: dedupe.to_be_bytes(),
             dedupe_window_s: u32::try_from(rule.dedupe_ns / NS_PER_SECOND).unwrap_or(u32::MAX),
             first_seen: found.at_ns,
@@ -168,46 +164,14 @@ impl Said<'_, '_> {
         }
     }
 
-    fn message(&self, template: &str) -> String {
-        let view = EventView {
+    /// The event as its alert may tell of it.
+    fn view(&self) -> EventView<'s, 'a> {
+        EventView {
             event: self.scrubbed.event,
             resource: &self.resource.scrubbed,
             timestamp_ns: self.scrubbed.facts.timestamp,
             received_ns: self.scrubbed.facts.timestamp,
             verdict: self.scrubbed.detection.verdict,
-        };
-        alert::render(template, |path| {
-            find_field(path, &view)
-                .of(view.event, view.resource)
-                .map(|field| text(field).into())
-        })
-    }
-
-    /// The values of the group, or of the dedupe key where there is no group, by path.
-    fn group(&self, rule: &Rule, found: &RuleMatch) -> String {
-        let (paths, fields) = if rule.def.group_by.is_empty() {
-            (&rule.dedupe_keys, &found.dedupe_fields)
-        } else {
-            (&rule.def.group_by, &found.group_fields)
-        };
-        let values: serde_json::Map<String, serde_json::Value> = paths
-            .iter()
-            .zip(fields.as_slice())
-            .filter_map(|(path, at)| {
-                let field = at.of(self.scrubbed.event, &self.resource.scrubbed)?;
-                Some((path.clone(), text(field).into()))
-            })
-            .collect();
-        serde_json::Value::Object(values).to_string()
-    }
-}
-
-fn text(field: &Field<'_>) -> String {
-    match field.value {
-        Value::Text(text) | Value::Json(text) => text.to_owned(),
-        Value::Int(int) => int.to_string(),
-        Value::Float(float) => float.to_string(),
-        Value::Bool(yes) => yes.to_string(),
-        Value::Null => String::new(),
+        }
     }
 }

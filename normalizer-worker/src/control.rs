@@ -11,7 +11,7 @@ use millrace_detection::rules::{BusinessHours, Rule};
 use millrace_detection::{
     Indicator, IndicatorIndex, OrgSettings, RuleDef, RuleMatch, RuleSet, Verdict,
 };
-use millrace_scrubber::{PathRule, Policy, Scrubber, Strategy};
+use millrace_scrubber::{Policy, Scrubber};
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::OrgId;
@@ -78,10 +78,6 @@ pub struct Unusable {
     /// What and why.
     pub problem: String,
 }
-
-/// Fields that name a person and are joined on: hashed, not redacted, unless the policy says
-/// otherwise, so that "the same user" can still be told.
-const HASHED_PATHS: [&str; 2] = ["actor.email", "user_id"];
 
 impl Control {
     /// Compiles a snapshot, and tells of what cannot be used and was not there before.
@@ -252,7 +248,7 @@ fn compile(
             problem,
         })
     };
-    let hours = hours(&row.settings).unwrap_or_else(|error| {
+    let hours = BusinessHours::of_settings(&row.settings).unwrap_or_else(|error| {
         problem(format!("detection settings: {error}"));
         BusinessHours::default()
     });
@@ -286,45 +282,6 @@ fn compile(
     }
 }
 
-/// Working hours as an organisation's settings give them, all of it optional:
-/// `{"hours": {"utc_offset_minutes": 60, "from": "09:00", "until": "17:00", "weekdays": [1, 2, 3]}}`
-/// with Monday as day 1.
-fn hours(settings: &serde_json::Value) -> Result<BusinessHours, serde_json::Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Hours {
-        #[serde(default)]
-        utc_offset_minutes: i32,
-        from: Option<String>,
-        until: Option<String>,
-        weekdays: Option<Vec<u8>>,
-    }
-    let mut hours = BusinessHours::default();
-    let Some(given) = settings.get("hours") else {
-        return Ok(hours);
-    };
-    let given: Hours = serde_json::from_value(given.clone())?;
-    let minute = |text: &str| -> Option<u16> {
-        let (hour, minute) = text.split_once(':')?;
-        let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
-        (hour <= 24 && minute < 60).then_some(hour * 60 + minute)
-    };
-    let read = |text: &Option<String>, default: u16| match text {
-        None => Ok(default),
-        Some(text) => minute(text).ok_or_else(|| serde::de::Error::custom("a time is HH:MM")),
-    };
-    hours.utc_offset_minutes = given.utc_offset_minutes;
-    hours.from_minute = read(&given.from, hours.from_minute)?;
-    hours.until_minute = read(&given.until, hours.until_minute)?;
-    if let Some(days) = given.weekdays {
-        if !days.iter().all(|day| (1..=7).contains(day)) {
-            return Err(serde::de::Error::custom("weekdays are 1 (Monday) to 7"));
-        }
-        hours.weekdays = days.iter().fold(0, |bits, day| bits | 1 << (day - 1));
-    }
-    Ok(hours)
-}
-
 /// The organisation's scrubber. A policy that cannot be used falls back to the default one, which
 /// scrubs more: never less than was asked for by accident.
 fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber {
@@ -336,25 +293,11 @@ fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber
             Policy::default()
         })
     };
-    Scrubber::new(&with_hashed_paths(policy), &row.pepper).unwrap_or_else(|error| {
+    Scrubber::new(&policy.with_hashed_paths(), &row.pepper).unwrap_or_else(|error| {
         problem(format!("scrubbing policy: {error}"));
-        Scrubber::new(&with_hashed_paths(Policy::default()), &row.pepper)
+        Scrubber::new(&Policy::default().with_hashed_paths(), &row.pepper)
             .unwrap_or_else(|_| unreachable!("the default policy is valid and the pepper is long"))
     })
-}
-
-fn with_hashed_paths(mut policy: Policy) -> Policy {
-    for path in HASHED_PATHS {
-        if !policy.paths.iter().any(|rule| rule.path == path) {
-            let classes = [(millrace_scrubber::Class::Email, Strategy::Hash)].into();
-            policy.paths.push(PathRule {
-                path: path.to_owned(),
-                classes,
-                value: None,
-            });
-        }
-    }
-    policy
 }
 
 fn index_of(rows: &[IndicatorRow]) -> IndicatorIndex {

@@ -7,14 +7,11 @@ use millrace_shared::entry::Meta;
 use millrace_shared::ids::{EventId, LedgerId};
 use millrace_shared::rows::{
     Attributes, AuditRow, EventAttributes, Head, Listed, LogRow, Ns, PreEncoded, RumRow, SpanRow,
-    Tail, Texts,
+    Tail, Texts, UNKNOWN_SERVICE,
 };
 use millrace_shared::wire::SpanKind;
 use millrace_shared::{Event, Role, Signal, Value};
 use smallvec::SmallVec;
-
-/// Service of an event that names none.
-const UNKNOWN: &str = "unknown";
 
 /// What all rows of one entry share.
 #[derive(Debug)]
@@ -101,7 +98,7 @@ pub(crate) fn service<'e>(event: &'e Event<'_>, context: &'e EntryContext<'_, '_
     [own, context.resource.text(Role::Service)]
         .into_iter()
         .find(|name| !name.is_empty())
-        .unwrap_or(UNKNOWN)
+        .unwrap_or(UNKNOWN_SERVICE)
 }
 
 fn head(

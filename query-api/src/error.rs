@@ -86,7 +86,14 @@ impl Problem {
         if refusal.status() == StatusCode::UNAUTHORIZED.as_u16() {
             response.insert_header(("www-authenticate", "Bearer"));
         }
-        let body = ProblemBody {
+        response.body(serde_json::to_string(&self.body(request_id)).unwrap_or_default())
+    }
+
+    /// The body of the answer.
+    #[must_use]
+    pub fn body(&self, request_id: &str) -> ProblemBody {
+        let refusal = self.refusal;
+        ProblemBody {
             kind: format!("urn:millrace:problem:{}", refusal.code()),
             title: refusal.title(),
             status: refusal.status(),
@@ -94,8 +101,7 @@ impl Problem {
             detail: self.detail.clone(),
             retryable: refusal.retryable(),
             request_id: request_id.to_owned(),
-        };
-        response.body(serde_json::to_string(&body).unwrap_or_default())
+        }
     }
 }
 

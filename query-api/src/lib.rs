@@ -8,6 +8,7 @@
 //! store       Bound questions → SQL with bound parameters → rows      the only home of SQL
 //! answer      rows → formulas, waterfalls, points, balances            pure
 //! trail       changes and sensitive reads become audit events
+//! backtest    rules put to stored history, a bounded stretch at a time
 //! imports     places for what takes memory and time out of proportion
 //! api         one handler a route, in the order above
 //! ```
@@ -26,6 +27,7 @@ pub mod store;
 pub mod answer;
 mod trail;
 mod imports;
+mod backtest;
 mod api;
 mod health;
 mod server;
@@ -47,6 +49,7 @@ pub struct Api {
     clickhouse: store::Clickhouse,
     streams: Arc<store::Streams>,
     imports: imports::Imports,
+    backtests: Arc<backtest::Places>,
     trail: trail::Trail,
     master_key: millrace_shared::secret::MasterKey,
     outgoing: millrace_runtime::outgoing::Outgoing,

@@ -51,6 +51,18 @@ pub static CONCURRENCY_REFUSALS: Counter = Counter::new(
     "Requests refused because the organisation's slots were taken.",
     &[],
 );
+/// Back-tests.
+pub static BACKTESTS: Counter = Counter::new(
+    "millrace_query_backtests_total",
+    "Back-tests begun, by how they ended: whole, cut_off, broken_off (the client went, or a store did).",
+    &["outcome"],
+);
+/// Rows of back-tests.
+pub static BACKTEST_ROWS: Counter = Counter::new(
+    "millrace_query_backtest_rows_total",
+    "Stored events that back-tests have put to rules.",
+    &[],
+);
 /// The trail.
 pub static TRAIL: Counter = Counter::new(
     "millrace_query_trail_total",
@@ -74,6 +86,8 @@ pub static ALL: &[&dyn Declared] = &[
     &CANCELLED,
     &CACHE,
     &CONCURRENCY_REFUSALS,
+    &BACKTESTS,
+    &BACKTEST_ROWS,
     &TRAIL,
     &BALANCED,
     &millrace_runtime::selftel::DROPPED,
@@ -109,11 +123,13 @@ pub const ROUTES: &[&str] = &[
     "/api/v1/notifications/{id}/drop",
     "/api/v1/rules",
     "/api/v1/rules/test",
+    "/api/v1/rules/backtest",
     "/api/v1/rules/import/sigma",
     "/api/v1/rules/coverage",
     "/api/v1/rules/coverage/navigator",
     "/api/v1/rules/{id}",
     "/api/v1/rules/{id}/enabled",
+    "/api/v1/rules/{id}/backtest",
     "/api/v1/pipelines",
     "/api/v1/pipelines/test",
     "/api/v1/pipelines/{signal}",

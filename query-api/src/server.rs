@@ -1,6 +1,7 @@
 //! The HTTP server: listeners, limits of connections, graceful end. Knows no route by itself.
 
 use crate::ask::BODY_BYTES_MAX;
+use crate::backtest::Places;
 use crate::imports::Imports;
 use crate::principal::{Authenticator, Slots};
 use crate::store::{Clickhouse, Pg, Streams};
@@ -115,6 +116,7 @@ fn open(config: &Config) -> Result<Api, QueryError> {
         slots: Slots::new(config.concurrency),
         clickhouse: Clickhouse::new(client, config.limits.clone()),
         imports: Imports::new(),
+        backtests: Arc::new(Places::default()),
         trail: Trail::new(pg.clone(), Arc::clone(&streams)),
         streams,
         pg,

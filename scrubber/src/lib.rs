@@ -32,4 +32,5 @@ mod scrubber;
 
 pub use class::{Class, ClassSet};
 pub use policy::{PathRule, Policy, PolicyError, Strategy};
+pub use replace::is_marked;
 pub use scrubber::{FieldPlan, Scrubbed, Scrubber};

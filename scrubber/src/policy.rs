@@ -120,7 +120,27 @@ impl Strategy {
     }
 }
 
+/// Fields that name a person and are joined on: hashed, not redacted, unless the policy says
+/// otherwise, so that "the same user" can still be told.
+const HASHED_PATHS: [&str; 2] = ["actor.email", "user_id"];
+
 impl Policy {
+    /// The policy with e-mail addresses hashed, not redacted, where they are joined on and it does
+    /// not say otherwise.
+    #[must_use]
+    pub fn with_hashed_paths(mut self) -> Policy {
+        for path in HASHED_PATHS {
+            if !self.paths.iter().any(|rule| rule.path == path) {
+                self.paths.push(PathRule {
+                    path: path.to_owned(),
+                    classes: [(Class::Email, Strategy::Hash)].into(),
+                    value: None,
+                });
+            }
+        }
+        self
+    }
+
     /// Checks everything that can be wrong with a policy.
     ///
     /// # Errors

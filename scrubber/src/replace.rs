@@ -135,6 +135,23 @@ pub(crate) fn is_scrubbed(value: &[u8]) -> bool {
     value.windows(3).any(|three| three == b"***") || is_hash(value)
 }
 
+/// Whether a strategy wrote something into the text, as far as that can be told: masks of addresses
+/// and pseudonyms look like others.
+#[must_use]
+pub fn is_marked(text: &str) -> bool {
+    let has_placeholder = || {
+        Class::ALL
+            .iter()
+            .any(|class| text.contains(class.placeholder()))
+    };
+    let has_hash = || {
+        let bytes = text.as_bytes();
+        text.match_indices(':')
+            .any(|(colon, _)| has_hash_at(bytes, colon))
+    };
+    (text.contains('[') && has_placeholder()) || text.contains("***") || has_hash()
+}
+
 /// Whether the value is the stored form of a hash.
 fn is_hash(value: &[u8]) -> bool {
     let colon = value.len().saturating_sub(HASH_DIGITS + 1);
@@ -155,4 +172,23 @@ pub(crate) fn has_hash_at(text: &[u8], colon: usize) -> bool {
         && Class::ALL
             .iter()
             .any(|class| name.ends_with(class.as_str().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_told_from_what_was_not() {
+        for text in [
+            "mail of [EMAIL] bounced",
+            "a***@example.com",
+            "by email:0123456789abcdef01234567, again",
+        ] {
+            assert!(is_marked(text), "{text}");
+        }
+        for text in ["[INFO] 12:30:01", "email: none", "[email]", "** x"] {
+            assert!(!is_marked(text), "{text}");
+        }
+    }
 }

@@ -115,6 +115,8 @@ pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     pub(super) matchers: [Option<Matcher>; Signal::ALL.len()],
     pub(super) slots: usize,
+    /// What each slot is of.
+    pub(super) paths: Vec<Box<str>>,
     pub(super) settings: OrgSettings,
 }
 
@@ -364,6 +366,7 @@ impl Compiler {
         }
         let matchers = Signal::ALL.map(|signal| self.matcher(signal, &paths));
         RuleSet {
+            paths: paths.into_iter().map(Box::from).collect(),
             rules: self.rules,
             matchers,
             slots,
@@ -437,7 +440,7 @@ fn is_common(source: &Source) -> bool {
 }
 
 impl Rule {
-    fn each_slot(&self, visit: &mut impl FnMut(u32)) {
+    pub(super) fn each_slot(&self, visit: &mut impl FnMut(u32)) {
         self.selection.each_slot(visit);
         for (exception, _) in &self.exceptions {
             exception.each_slot(visit);

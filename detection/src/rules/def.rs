@@ -45,6 +45,15 @@ pub struct RuleDef {
     pub origin: Option<Value>,
 }
 
+impl RuleDef {
+    /// Every selection in it: that of its exceptions, and its own.
+    pub fn selections(&self) -> impl Iterator<Item = &Selection> {
+        let exceptions = self.exceptions.iter();
+        let exceptions = exceptions.map(|exception| &exception.selection);
+        exceptions.chain([&self.selection])
+    }
+}
+
 /// The severity of a rule's alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleSeverity {
@@ -68,6 +77,16 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// Every condition in it.
+    pub fn each<'s>(&'s self, visit: &mut impl FnMut(&'s Condition)) {
+        match self {
+            Selection::All(list) | Selection::Any(list) | Selection::None(list) => {
+                list.iter().for_each(|one| one.each(visit));
+            }
+            Selection::Condition(condition) => visit(condition),
+        }
+    }
+
     /// How many of its conditions are meant.
     pub(crate) fn count(&self, is_meant: &impl Fn(&Condition) -> bool) -> usize {
         match self {

@@ -13,7 +13,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(path: &str, what: impl Into<String>) -> Self {
+    /// At a path.
+    pub fn new(path: &str, what: impl Into<String>) -> Self {
         let path = if path.is_empty() { "rule" } else { path };
         Problem {
             path: path.to_owned(),

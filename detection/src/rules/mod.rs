@@ -27,6 +27,7 @@ mod index;
 mod compile;
 mod slots;
 mod evaluate;
+mod reads;
 mod keys;
 mod hours;
 pub mod trial;
@@ -39,9 +40,10 @@ pub use def::{
 };
 pub use error::{Problem, RuleError};
 pub use evaluate::{EventView, RuleMatch, Scratch};
-pub use hours::BusinessHours;
+pub use hours::{BusinessHours, HoursError};
 pub use keys::{KEY_PATHS_MAX, KeyFields};
-pub use path::find_field;
+pub use path::{field_names, find_field};
+pub use reads::Reads;
 pub use window_def::{SequenceStep, WindowDef};
 
 /// Rules of one organisation.

@@ -12,7 +12,7 @@ use millrace_shared::{Field, Role};
 
 /// Lists of keys that a source may belong to; each has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Keys {
+pub(crate) enum Keys {
     /// Attributes, metadata, labels.
     Attributes,
     /// RUM timings.
@@ -37,7 +37,7 @@ impl Keys {
 
 /// One place where the value of a path may be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// The core field, of the event or of the resource.
     Core(Role),
     /// The core field of the resource only.
@@ -47,7 +47,7 @@ pub(super) enum Source {
 }
 
 /// A source with its rank; the lowest rank that is present counts.
-pub(super) type Ranked = (u8, Source);
+pub(crate) type Ranked = (u8, Source);
 
 /// Ranks of sources in the resource are raised by this.
 pub(super) const RESOURCE_RANK: u8 = 100;
@@ -68,7 +68,7 @@ const PREFIXES: [(&str, Keys); 9] = [
 ];
 
 /// The path, for keys only, of the indicator that weighs most among an event's matches.
-pub(super) const INDICATOR_PATH: &str = "ioc.indicator";
+pub(crate) const INDICATOR_PATH: &str = "ioc.indicator";
 
 /// Checks a path as it is written in a rule.
 pub(super) fn check(path: &str) -> Result<(), &'static str> {
@@ -107,7 +107,7 @@ pub(super) fn check_one(paths: &str) -> Result<(), &'static str> {
 
 /// Where the value of a path may be found, or that of several: of these all that are there count,
 /// a core field of one as much as an attribute of another.
-pub(super) fn all_sources(paths: &str) -> Vec<Ranked> {
+pub(crate) fn all_sources(paths: &str) -> Vec<Ranked> {
     if !paths.contains(OR) {
         return sources(paths);
     }
@@ -118,6 +118,20 @@ pub(super) fn all_sources(paths: &str) -> Vec<Ranked> {
         }
     }
     all
+}
+
+/// The names under which a field that a path means may stand in an event: what a scrubbing policy
+/// calls it.
+#[must_use]
+pub fn field_names(path: &str) -> Vec<String> {
+    let name = |source| match source {
+        Source::Core(role) | Source::ResourceCore(role) => role.path().to_owned(),
+        Source::Key(_, key) => key,
+    };
+    let sources = all_sources(path).into_iter();
+    let mut names: Vec<String> = sources.map(|(_, source)| name(source)).collect();
+    names.dedup();
+    names
 }
 
 /// Where the value of a path may be found.

@@ -3,6 +3,7 @@
 //! counted in one. Pure: the store is somebody else's.
 
 use crate::work::{AlertDraft, SAMPLES_MAX};
+use millrace_detection::alert::Span;
 use millrace_shared::ids::{EventId, LedgerId, OrgId, ShardId};
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::Severity;
@@ -42,8 +43,8 @@ impl Open {
     /// Whether a firing belongs to it: less than the window lies between them, whichever is first.
     fn takes(&self, draft: &AlertDraft) -> bool {
         let window = i64::from(draft.dedupe_window_s).saturating_mul(NS_PER_SECOND);
-        draft.first_seen <= self.last_seen.saturating_add(window)
-            && draft.last_seen >= self.first_seen.saturating_sub(window)
+        let known = Span::new(self.first_seen, self.last_seen);
+        known.takes(Span::new(draft.first_seen, draft.last_seen), window)
     }
 }
 

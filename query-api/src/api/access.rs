@@ -133,6 +133,16 @@ const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/rules/test", Some(Permission::RulesTest)),
     (
         "POST",
+        "/api/v1/rules/backtest",
+        Some(Permission::RulesTest),
+    ),
+    (
+        "POST",
+        "/api/v1/rules/{id}/backtest",
+        Some(Permission::RulesTest),
+    ),
+    (
+        "POST",
         "/api/v1/rules/import/sigma",
         Some(Permission::RulesManage),
     ),

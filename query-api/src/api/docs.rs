@@ -2,8 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, audit, channels, dead_letters, ledger, logs, metric, notifications, pipelines, rules,
-    rum, sigma, soc, traces, usage, whoami,
+    alerts, audit, backtest, channels, dead_letters, ledger, logs, metric, notifications,
+    pipelines, rules, rum, sigma, soc, traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -60,6 +60,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         rules::update,
         rules::remove,
         rules::enable,
+        backtest::present,
+        backtest::unsaved,
         sigma::import,
         sigma::covered,
         sigma::layer,

@@ -14,6 +14,7 @@ mod channels;
 mod address;
 mod notifications;
 mod rules;
+mod backtest;
 mod sigma;
 mod pipelines;
 mod usage;
@@ -86,6 +87,7 @@ fn handling(config: &mut ServiceConfig) {
                 .route(post().to(rules::create)),
         )
         .service(at("/rules/test").route(post().to(rules::test)))
+        .service(at("/rules/backtest").route(post().to(backtest::unsaved)))
         .service(at("/rules/import/sigma").route(post().to(sigma::import)))
         .service(at("/rules/coverage").route(get().to(sigma::covered)))
         .service(at("/rules/coverage/navigator").route(get().to(sigma::layer)))
@@ -96,6 +98,7 @@ fn handling(config: &mut ServiceConfig) {
                 .route(delete().to(rules::remove)),
         )
         .service(at("/rules/{id}/enabled").route(put().to(rules::enable)))
+        .service(at("/rules/{id}/backtest").route(post().to(backtest::present)))
         .service(at("/pipelines").route(get().to(pipelines::list)))
         .service(at("/pipelines/test").route(post().to(pipelines::test)))
         .service(

@@ -74,7 +74,7 @@ pub(crate) async fn list(
 pub(crate) struct RuleAnswer {
     /// The present version.
     #[serde(flatten)]
-    rule: RuleRow,
+    pub(super) rule: RuleRow,
     /// All versions, newest first.
     versions: Vec<RuleRow>,
 }
@@ -91,7 +91,7 @@ pub(crate) async fn show(
     answer(&api, &caller, &id).await.map(Json)
 }
 
-async fn answer(api: &Api, caller: &Caller, id: &str) -> Result<RuleAnswer, Problem> {
+pub(super) async fn answer(api: &Api, caller: &Caller, id: &str) -> Result<RuleAnswer, Problem> {
     let versions = api.pg.rows(&caller.bind(Versions(id.to_owned()))?).await?;
     let current = versions.iter().find(|version| version.current).cloned();
     let rule = current.ok_or_else(|| Problem::not_found("rule"))?;

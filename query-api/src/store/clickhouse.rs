@@ -5,7 +5,7 @@ use super::Sql;
 use crate::error::Problem;
 use crate::metrics;
 use crate::principal::{Bound, Needs};
-use millrace_runtime::clickhouse::{Clickhouse as Client, Query, QueryError};
+use millrace_runtime::clickhouse::{Answer, Clickhouse as Client, Query, QueryError};
 use millrace_shared::ids::OrgId;
 use millrace_shared::outcome::Refusal;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,21 @@ pub trait ClickhouseQuery: Needs {
 
     /// Prints it.
     fn sql(&self) -> Sql;
+}
+
+/// A question to ClickHouse whose rows are read as they are stored.
+pub trait BinaryQuery: Needs {
+    /// Prints it.
+    fn sql(&self) -> Sql;
+}
+
+/// Rows as RowBinary.
+#[derive(Clone, Debug, Default)]
+pub struct Piece {
+    /// The rows, one after the other.
+    pub bytes: Vec<u8>,
+    /// Whether there is more, of the last row too.
+    pub cut: bool,
 }
 
 /// The store.
@@ -89,8 +104,57 @@ impl Clickhouse {
         Ok(rows)
     }
 
+    /// Asks for rows as RowBinary, and reads at most about `most` bytes of them. Dropping the future
+    /// kills the statement.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub async fn binary<Q: BinaryQuery>(
+        &self,
+        bound: &Bound<Q>,
+        most: usize,
+    ) -> Result<Piece, Problem> {
+        let started = Instant::now();
+        let piece = self.piece(&bound.query().sql(), bound.org(), most).await;
+        metrics::STORE_DURATION.observe(&["clickhouse"], started.elapsed().as_secs_f64());
+        piece.map_err(problem)
+    }
+
+    async fn piece(&self, sql: &Sql, org: OrgId, most: usize) -> Result<Piece, QueryError> {
+        let (mut answer, running) = self.begin(sql, org, "RowBinary").await?;
+        let mut piece = Piece::default();
+        while let Some(chunk) = answer.chunk().await? {
+            piece.bytes.extend_from_slice(&chunk);
+            if piece.bytes.len() >= most {
+                piece.cut = true;
+                return Ok(piece);
+            }
+        }
+        running.ended();
+        Ok(piece)
+    }
+
+    /// What one statement may take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     async fn answer(&self, sql: &Sql, org: OrgId) -> Result<Vec<u8>, QueryError> {
-        let text = format!("{} FORMAT JSONEachRow", sql.text());
+        let (answer, running) = self.begin(sql, org, "JSONEachRow").await?;
+        let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
+        running.ended();
+        Ok(bytes)
+    }
+
+    /// Sends a statement; the beginning of its answer, and what kills it when it is dropped.
+    async fn begin(
+        &self,
+        sql: &Sql,
+        org: OrgId,
+        format: &'static str,
+    ) -> Result<(Answer, Running), QueryError> {
+        let text = format!("{} FORMAT {format}", sql.text());
         let org = org.to_string();
         let named = sql
             .params()
@@ -114,9 +178,7 @@ impl Clickhouse {
         let running = Running::new(self.client.clone(), id.clone());
         let answer = self.client.select(&query).await?;
         metrics::ROWS_READ.add(&[], answer.summary.read_rows);
-        let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
-        running.ended();
-        Ok(bytes)
+        Ok((answer, running))
     }
 }
 

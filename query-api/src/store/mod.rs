@@ -13,6 +13,7 @@ mod columns;
 mod sql;
 mod clickhouse;
 pub mod events;
+pub mod history;
 pub mod spans;
 pub mod rum;
 pub mod soc;
@@ -31,7 +32,7 @@ pub mod ledger;
 pub mod dead_letters;
 mod streams;
 
-pub use clickhouse::{Clickhouse, ClickhouseQuery, Limits};
+pub use clickhouse::{BinaryQuery, Clickhouse, ClickhouseQuery, Limits, Piece};
 pub use columns::{Column, List, Map, Table};
 pub use pg::{Pg, PgQuery};
 pub use sql::Sql;

@@ -7,7 +7,7 @@ use crate::ask::{Condition, Scan, TimeRange};
 
 /// Events may be dated up to a day ahead of their reception: partitions by reception older than
 /// this before the range hold nothing of it.
-const FUTURE_HOURS: &str = "24";
+pub(super) const FUTURE_HOURS: &str = "24";
 
 /// A ClickHouse statement with its parameters.
 #[derive(Clone, Debug)]
@@ -27,6 +27,17 @@ impl Sql {
     #[must_use]
     pub fn scan(columns: &'static str, scan: &Scan) -> Self {
         Sql::begin(&[columns], scan.table).filtered(scan)
+    }
+
+    /// A select of all columns of a table, in the order of its DDL.
+    #[must_use]
+    pub fn whole(columns: &[&'static [(&'static str, &'static str)]], table: Table) -> Self {
+        let mut parts = Vec::new();
+        for (name, _) in columns.iter().copied().flatten() {
+            parts.push(if parts.is_empty() { "\"" } else { ", \"" });
+            parts.extend([*name, "\""]);
+        }
+        Sql::begin(&parts, table)
     }
 
     /// `value` and `count` of the rows of a scan, to be grouped by `value`.

@@ -152,7 +152,7 @@ async fn over_a_limit_is_said_so() {
 }
 
 /// One HTTP request as it came: its head and its body.
-async fn receive(listener: &tokio::net::TcpListener) -> (TcpStream, String) {
+pub(crate) async fn receive(listener: &tokio::net::TcpListener) -> (TcpStream, String) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut bytes = Vec::new();
     loop {
@@ -176,7 +176,7 @@ async fn receive(listener: &tokio::net::TcpListener) -> (TcpStream, String) {
 }
 
 /// The value of a parameter in the address of a request.
-fn parameter(request: &str, name: &str) -> String {
+pub(crate) fn parameter(request: &str, name: &str) -> String {
     let path = request.split(' ').nth(1).unwrap();
     let url = url::Url::parse("http://x").unwrap().join(path).unwrap();
     let found = url.query_pairs().find(|(key, _)| key == name);

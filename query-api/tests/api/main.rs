@@ -21,6 +21,7 @@ mod rum;
 mod alerts;
 mod channels;
 mod rules;
+mod backtest;
 mod sigma;
 mod books;
 mod limits;

@@ -1,13 +1,17 @@
 //! Rows of the ClickHouse tables, as RowBinary: the Rust side of the DDL in `clickhouse-init/`.
 //!
 //! Each row type names its columns, their types and their order once; a test compares them with
-//! what the store says of its tables. A row borrows everything and writes itself into a buffer.
+//! what the store says of its tables. A row borrows everything and writes itself into a buffer;
+//! [`Stored`] reads it back.
 
 mod encode;
+mod decode;
+mod stored;
 
 pub use encode::{
     Attributes, Column, EventAttributes, Listed, Ns, PreEncoded, Texts, put_len, put_text,
 };
+pub use stored::{RowError, Stored, UNKNOWN_SERVICE, typed};
 
 use crate::event::Field;
 use uuid::Uuid;

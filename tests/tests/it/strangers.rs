@@ -127,6 +127,10 @@ impl Filled {
             ("POST", "/api/v1/pipelines/test") => {
                 body(json!({"signal": "logs", "events": [{"message": "m"}]}))
             }
+            ("POST", "/api/v1/rules/backtest") => {
+                body(json!({"rule": rule, "over": {"start": "now-1h"}}))
+            }
+            ("POST", "/api/v1/rules/{id}/backtest") => body(json!({"start": "now-1h"})),
             ("POST", "/api/v1/rules/test") => {
                 body(json!({"rule_id": self.ids["/api/v1/rules/"], "events": []}))
             }

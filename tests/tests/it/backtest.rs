@@ -1,0 +1,219 @@
+//! Back-tests against what really happened: on the same events a rule over history selects what it
+//! selected live, and raises the alerts that were raised, counts and times included.
+
+use millrace_runtime::clock;
+use millrace_shared::Signal;
+use millrace_shared::time::rfc3339;
+use millrace_tests::{Org, shared, stores, until};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const NS: i64 = 1_000_000_000;
+/// Two stretches of events, further apart than any alert takes up what follows.
+const EPISODES: [i64; 2] = [0, 5_400];
+/// Seconds of a stretch: within what windows allow for lateness.
+const LENGTH: i64 = 240;
+/// Requests of a stretch.
+const REQUESTS: usize = 4;
+
+/// Rules of every kind of window, and of none.
+fn rules() -> Vec<Value> {
+    let failure = json!([{"field": "event_type", "op": "eq", "value": "AUTHENTICATION"},
+                         {"field": "outcome", "op": "eq", "value": "FAILURE"},
+                         {"field": "service", "op": "eq", "value": "history"}]);
+    let rule = |id: &str, scope: &str, more: Value| {
+        let mut rule = json!({"id": id, "name": id, "severity": "medium", "message": "{service}",
+            "scope": [scope], "selection": failure});
+        let members = rule.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        rule
+    };
+    let step = |outcome: &str| {
+        json!({"all": [{"field": "service", "op": "eq", "value": "history"},
+                       {"field": "outcome", "op": "eq", "value": outcome}]})
+    };
+    vec![
+        rule(
+            "plain",
+            "audit",
+            json!({"dedupe": {"keys": ["actor.id"], "window_seconds": 600}}),
+        ),
+        rule(
+            "count",
+            "audit",
+            json!({"window": {"kind": "count", "seconds": 60, "threshold": 4},
+            "group_by": ["ip"]}),
+        ),
+        rule(
+            "distinct",
+            "audit",
+            json!({"window": {"kind": "distinct", "seconds": 120, "threshold": 3,
+            "field": "actor.id"}, "group_by": ["ip"]}),
+        ),
+        rule(
+            "mail",
+            "audit",
+            json!({"window": {"kind": "count", "seconds": 200, "threshold": 3},
+            "group_by": ["actor.email"]}),
+        ),
+        rule(
+            "order",
+            "audit",
+            json!({"selection": {"any": [step("FAILURE"), step("SUCCESS")]},
+            "window": {"kind": "correlation", "of": "temporal_ordered", "seconds": 90,
+                "steps": [{"group_by": ["ip"]}, {"group_by": ["ip"]}]}}),
+        ),
+        rule(
+            "bytes",
+            "logs",
+            json!({"selection": {"any": [
+                {"field": "status", "op": "gte", "value": 500}]},
+            "window": {"kind": "correlation", "of": "value_sum", "seconds": 100, "bounds": {"gte": 800},
+                "steps": [{"group_by": ["client.host"], "fields": ["bytes"]}]}}),
+        ),
+    ]
+}
+
+/// The events of a stretch, none in its place in time: (when, event).
+fn audit(start: i64) -> Vec<Value> {
+    let event = |n: i64| {
+        let at = start + (n * 37 % LENGTH) * NS;
+        let (address, user) = (n % 3, n % 5);
+        json!({"timestamp": rfc3339(at), "event_type": "AUTHENTICATION", "action": "login",
+            "outcome": if n % 4 == 3 { "SUCCESS" } else { "FAILURE" }, "service": "history",
+            "ip": format!("192.0.2.{}", 10 + address),
+            "actor": {"id": format!("u-{user}"), "email": format!("user{user}@example.com")}})
+    };
+    (0..48).map(event).collect()
+}
+
+fn logs(start: i64) -> Vec<Value> {
+    let event = |n: i64| {
+        let at = start + (n * 53 % LENGTH) * NS;
+        json!({"timestamp": rfc3339(at), "service": "history", "message": "answered",
+            "attributes": {"status": if n % 3 == 0 { 503 } else { 200 }, "bytes": 100 + n * 10,
+                           "client": {"host": format!("h{}", n % 2)}, "ok": n % 3 != 0, "ratio": 0.25}})
+    };
+    (0..48).map(event).collect()
+}
+
+/// An alert as both tell of it: group, first and last event, count, events.
+type Told = (String, String, String, i64, BTreeSet<String>);
+
+fn told(alert: &Value, group: &str) -> Told {
+    let text = |name: &str| alert[name].as_str().unwrap().to_owned();
+    let events = alert["event_ids"].as_array().unwrap().iter();
+    let events: BTreeSet<String> = events.map(|id| id.as_str().unwrap().to_owned()).collect();
+    let group: BTreeMap<String, Value> = serde_json::from_value(alert[group].clone()).unwrap();
+    let group = serde_json::to_string(&group).unwrap();
+    let count = alert["count"].as_i64().unwrap();
+    // More than are listed: which of them are depends on which came first.
+    let listed = if count > 20 { BTreeSet::new() } else { events };
+    (group, text("first_seen"), text("last_seen"), count, listed)
+}
+
+fn live(org: &Org, rule: &str) -> Vec<Told> {
+    let alerts = org.rows(&format!("/api/v1/alerts?limit=100&rule_id={rule}"));
+    let mut of_live: Vec<Told> = alerts
+        .iter()
+        .map(|alert| told(alert, "group_key"))
+        .collect();
+    of_live.sort();
+    of_live
+}
+
+fn backtest(org: &Org, rule: &str, over: &Value) -> Value {
+    until("a place for a back-test", || {
+        let answer = org.tell_as("analyst", &format!("/api/v1/rules/{rule}/backtest"), over);
+        match answer.status {
+            429 => Err(answer.text()),
+            _ => Ok(answer.must_be(200).json()),
+        }
+    })
+}
+
+/// Sends the events of all stretches over several requests each, in no order within a stretch.
+fn send(org: &Org, start: i64) {
+    for episode in EPISODES {
+        let at = start + episode * NS;
+        let (audit, logs) = (audit(at), logs(at));
+        for request in 0..REQUESTS {
+            let part = |events: &[Value]| -> Vec<Value> {
+                let events = events.iter().skip(request).step_by(REQUESTS);
+                events.cloned().collect()
+            };
+            org.store(Signal::Audit, &json!({ "events": part(&audit) }));
+            org.store(Signal::Logs, &json!({ "logs": part(&logs) }));
+        }
+    }
+}
+
+#[test]
+fn history_answers_as_it_was_live() {
+    let org = Org::new("history");
+    for rule in rules() {
+        let _made = org.tell_as("admin", "/api/v1/rules", &rule).must_be(201);
+    }
+    org.rules_are_loaded();
+    let start = clock::now_ns() / NS * NS - 3 * 3600 * NS;
+    send(&org, start);
+    let over = json!({"start": rfc3339(start - NS), "end": "now", "step": "5m"});
+    let mut raised = BTreeMap::new();
+    for rule in rules() {
+        let id = rule["id"].as_str().unwrap();
+        let done = backtest(&org, id, &over);
+        assert_eq!(done["cut_off"], Value::Null, "{done}");
+        let alerts = done["alerts"].as_array().unwrap();
+        let mut of_history: Vec<Told> = alerts.iter().map(|alert| told(alert, "group")).collect();
+        of_history.sort();
+        let of_live = live(&org, id);
+        assert_eq!(of_history, of_live, "{id}");
+        let table = if id == "bytes" {
+            "logs"
+        } else {
+            "audit_events"
+        };
+        let sql = format!(
+            "SELECT count() FROM millrace.{table} WHERE OrgId = '{}' AND has(RuleMatches, '{id}')",
+            org.id
+        );
+        let matched = stores::number(&shared().installation, &sql);
+        assert_eq!(done["matches"], matched, "{id}");
+        let bars = done["bars"].as_array().unwrap();
+        let in_bars: u64 = bars
+            .iter()
+            .map(|bar| bar["matches"].as_u64().unwrap())
+            .sum();
+        assert_eq!(in_bars, matched, "{id}");
+        raised.insert(id.to_owned(), of_live.len());
+    }
+    // Each of them had something to say, in both stretches and of several groups.
+    for (id, alerts) in &raised {
+        assert!(*alerts >= 2, "{id}: {raised:?}");
+    }
+    assert!(raised["count"] >= 4, "{raised:?}");
+}
+
+#[test]
+fn a_rule_that_is_not_saved_sees_what_was_stored_before_it_was_thought_of() {
+    let org = Org::new("hindsight");
+    let start = clock::now_ns() / NS * NS - 3 * 3600 * NS;
+    send(&org, start);
+    let rule = rules().remove(1);
+    let body = json!({"rule": rule, "over": {"start": rfc3339(start), "end": "now"}});
+    let done = until("a place for a back-test", || {
+        let answer = org.tell_as("analyst", "/api/v1/rules/backtest", &body);
+        match answer.status {
+            429 => Err(answer.text()),
+            _ => Ok(answer.must_be(200).json()),
+        }
+    });
+    assert_eq!(done["rows_scanned"], 96, "{done}");
+    assert_eq!(done["matches"], 72);
+    assert!(done["alerts_raised"].as_u64().unwrap() >= 2, "{done}");
+    // It raised none.
+    assert_eq!(
+        org.rows("/api/v1/alerts?rule_id=count"),
+        Vec::<Value>::new()
+    );
+}
