@@ -135,6 +135,9 @@ fn counted_with_others(draft: AlertDraft) -> AlertDraft {
         group: "{}".to_owned(),
         observables: Vec::new(),
         dedupe: OVERFLOW,
+        // While it is open it counts all of them, whenever they happened: otherwise a rule with a short
+        // window would raise one of these for every batch.
+        dedupe_window_s: u32::MAX,
         ..draft
     }
 }
@@ -421,5 +424,17 @@ mod tests {
         assert!(!known.takes_all(&[draft(1, MINUTE), draft(2, MINUTE)]));
         // Its alert is open, and too old.
         assert!(!known.takes_all(&[draft(1, 11 * MINUTE)]));
+    }
+
+    #[test]
+    fn what_is_past_the_limit_is_counted_in_one_however_far_apart() {
+        let mut known = known(OVERFLOW, 0);
+        let rule = (Uuid::from_u128(1), "r".to_owned());
+        known.raised.insert(rule, BURST_MAX);
+        let drafts = vec![draft(1, 100 * MINUTE), draft(2, 100_000 * MINUTE)];
+        let plan = plan(PLACE, drafts, &known);
+        assert!(plan.raises.is_empty());
+        let counts: Vec<_> = plan.joins.iter().map(|join| join.count).collect();
+        assert_eq!(counts, [10]);
     }
 }
