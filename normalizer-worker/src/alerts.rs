@@ -10,12 +10,17 @@ use crate::work::{AlertDraft, Output, SAMPLES_MAX, WindowHits};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use millrace_detection::rules::Rule;
+use millrace_detection::windows::WindowKind;
 use millrace_detection::{EventView, RuleMatch, WindowSpec, alert};
 use millrace_shared::ids::{EventId, OrgId};
 use millrace_shared::limits::NS_PER_SECOND;
 
 /// Observables kept with an alert: enough to act upon, few enough to read.
 const OBSERVABLES_MAX: usize = 20;
+
+/// Values of one group in one batch that have an alert of their own; any further ones are told of
+/// with the first.
+const VALUES_TOLD_MAX: usize = 16;
 
 type Key = (OrgId, u32, u128);
 
@@ -88,6 +93,13 @@ impl Alerts {
             } else if !found.is_base {
                 join(&mut hits.alert, said, found);
             }
+            if tells_of_values(window)
+                && hits.by_value.len() < VALUES_TOLD_MAX
+                && hits.hits.iter().all(|(_, value, _)| *value != hit.1)
+            {
+                let draft = said.draft(rule, found, found.dedupe.unwrap_or(group));
+                hits.by_value.push((hit.1, draft));
+            }
             hits.hits.push(hit);
             return;
         }
@@ -104,6 +116,7 @@ impl Alerts {
             alert: said.draft(rule, found, found.dedupe.unwrap_or(group)),
             group: group.to_be_bytes(),
             window: u32::try_from(at).unwrap_or(u32::MAX),
+            by_value: Vec::new(),
             of_base: found.is_base,
             hits: vec![hit],
         });
@@ -114,6 +127,11 @@ impl Alerts {
         output.windows = self.windows;
         output.hits = self.hits;
     }
+}
+
+/// Whether an alert of the window is about what one event is worth, rather than about all of them.
+const fn tells_of_values(window: &WindowSpec) -> bool {
+    matches!(window.kind, WindowKind::NewValue | WindowKind::Travel(_))
 }
 
 /// An event that matched, and whose.

@@ -186,6 +186,9 @@ pub const SAMPLES_MAX: usize = 20;
 pub struct WindowHits {
     /// What is raised when the window fires; its `count` and times are those of these hits.
     pub alert: AlertDraft,
+    /// What is raised instead when it fires for an event that is worth this, where what the alert
+    /// says depends on it: the new value, the other place.
+    pub by_value: Vec<(u64, AlertDraft)>,
     /// Which group of the rule.
     pub group: [u8; 16],
     /// Index of the rule's window in [`Output::windows`].
@@ -195,6 +198,19 @@ pub struct WindowHits {
     pub of_base: bool,
     /// The hits: (nanoseconds, what the event is worth to the window or 0, event id).
     pub hits: Vec<(i64, u64, EventId)>,
+}
+
+impl WindowHits {
+    /// The alert that tells of one of these events.
+    #[must_use]
+    pub fn alert_of(&self, event: EventId) -> &AlertDraft {
+        let hit = self.hits.iter().find(|(_, _, id)| *id == event);
+        let of_value = hit.and_then(|(_, value, _)| {
+            let mut alerts = self.by_value.iter();
+            alerts.find(|(known, _)| known == value)
+        });
+        of_value.map_or(&self.alert, |(_, alert)| alert)
+    }
 }
 
 /// A part of an entry that cannot be stored, with the reason.

@@ -44,7 +44,11 @@ pub(crate) async fn apply(
         };
         let mut state = states.remove(&key(hits)).unwrap_or_default();
         let firings = state.apply(spec, &taken(hits));
-        drafts.extend(firings.iter().map(|firing| fired(&hits.alert, firing)));
+        drafts.extend(
+            firings
+                .iter()
+                .map(|firing| fired(told(hits, firing), firing)),
+        );
         // Whoever notices a silence has no event to make an alert of.
         let alert = (spec.kind == WindowKind::Silence).then(|| silence::kept(&hits.alert, signal));
         moved.push(Moved::new(key(hits), spec, &state, alert));
@@ -60,6 +64,14 @@ fn taken(hits: &WindowHits) -> Vec<Hit> {
         event: event.0.as_u128(),
     };
     hits.hits.iter().map(hit).collect()
+}
+
+/// What the hits would say of a firing: as of its last event, which came in this batch.
+fn told<'h>(hits: &'h WindowHits, firing: &Firing) -> &'h AlertDraft {
+    let last = firing.events.last();
+    last.map_or(&hits.alert, |id| {
+        hits.alert_of(EventId(Uuid::from_u128(*id)))
+    })
 }
 
 /// The alert of a firing: what the hits would say, with the times and numbers of the episode.
