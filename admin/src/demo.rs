@@ -64,7 +64,7 @@ pub(crate) async fn run(stores: &Stores, out: &Path) -> anyhow::Result<Page> {
         other_org: access(&tx, stores, "other", known.other_org).await?,
         own: access(&tx, stores, "millrace-self", known.own).await?,
     };
-    indicators::replace(&tx, &indicators::demo()?).await?;
+    indicators::store(&tx, &indicators::demo()?).await?;
     tx.commit().await?;
     let text = serde_json::to_string_pretty(&made)?;
     write(out, &text).with_context(|| format!("cannot write {}", out.display()))?;

@@ -13,6 +13,8 @@ mod tokens;
 mod rules;
 mod sigma;
 mod indicators;
+mod feeds;
+mod allow_lists;
 mod trail;
 mod dead_letters;
 mod lost;

@@ -24,6 +24,7 @@ pub fn snapshot(rules: usize, indicators: usize) -> Control {
         organisations: vec![organisation],
         rules: (0..rules).map(rule).collect(),
         indicators: (0..indicators).map(indicator).collect(),
+        allow_lists: Vec::new(),
         pipelines: Vec::new(),
     };
     Control::build(&rows, Kept::default(), &Fixed::default()).0
@@ -74,6 +75,7 @@ fn indicator(n: usize) -> IndicatorRow {
     IndicatorRow {
         id: n as u64 + 1,
         org: None,
+        feed_id: 1,
         feed,
         trust: 80,
         kind: kind.to_owned(),

@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "printing is all it does")]
 
 use bumpalo::Bump;
-use millrace_detection::indicators::{Feed, Indicator, IndicatorIndex};
+use millrace_detection::indicators::{Asking, Feed, Indicator, IndicatorIndex};
 use millrace_detection::observables::OBSERVABLES_MAX;
 use millrace_detection::rules::BusinessHours;
 use millrace_detection::{
@@ -152,6 +152,7 @@ fn indicators(events: &[Event<'_>]) {
     let count = std::env::args().nth(1).and_then(|count| count.parse().ok());
     let count: u64 = count.unwrap_or(INDICATORS_DEFAULT);
     let feed = Arc::new(Feed {
+        id: 0,
         name: "bench".to_owned(),
         trust: 90,
     });
@@ -197,11 +198,16 @@ fn indicators(events: &[Event<'_>]) {
 fn lookups(what: &str, index: &IndicatorIndex, list: &[Observable<'_>]) {
     let mut found = Vec::new();
     let mut matching = 0;
+    let asking = Asking {
+        org: Uuid::nil(),
+        now_ns: 0,
+        allowed: None,
+    };
     let time = median(|| {
         matching = 0;
         for observables in list.chunks(OBSERVABLES_MAX) {
             found.clear();
-            index.matches(Uuid::nil(), observables, 0, &mut found);
+            index.matches(&asking, observables, &mut found);
             black_box(&found);
             matching += found.len();
         }

@@ -66,6 +66,22 @@ pub const TARGETS: &[Target] = &[
         targets::detect::plain,
         seeds::indicators_plain,
     ),
+    target(
+        "indicators_hosts",
+        targets::detect::hosts,
+        seeds::indicators_hosts,
+    ),
+    target(
+        "indicators_feed",
+        targets::detect::feed,
+        seeds::indicators_feed,
+    ),
+    target(
+        "stix_pattern",
+        targets::detect::pattern,
+        seeds::stix_pattern,
+    ),
+    target("allow_list", targets::detect::allow_list, seeds::allow_list),
     target("rules", targets::detect::rules, seeds::rules),
     target("sigma", targets::sigma::import, seeds::sigma),
     target("scrubber", targets::scrub::text, seeds::text),

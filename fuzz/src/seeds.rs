@@ -294,6 +294,57 @@ pub fn indicators_plain() -> Vec<Vec<u8>> {
     ])
 }
 
+/// Hosts files.
+#[must_use]
+pub fn indicators_hosts() -> Vec<Vec<u8>> {
+    of(&[
+        include_str!("../../detection/src/indicators/fixtures/hosts.txt"),
+        "0.0.0.0 bad.example.com\n:: worse.example.net#x\n127.0.0.1\n",
+    ])
+}
+
+/// Feeds in every format, to be told by their content.
+#[must_use]
+pub fn indicators_feed() -> Vec<Vec<u8>> {
+    of(&[
+        include_str!("../../detection/src/indicators/fixtures/threatfox.csv"),
+        include_str!("../../detection/src/indicators/fixtures/malwarebazaar.csv"),
+        include_str!("../../detection/src/indicators/fixtures/hosts.txt"),
+        include_str!("../../detection/src/indicators/fixtures/bundle.json"),
+        include_str!("../../detection/src/indicators/fixtures/misp_event.json"),
+        include_str!("../../detection/src/indicators/fixtures/warninglist.json"),
+        "{\"objects\":[{\"type\":\"indicator\",\"pattern\":\"[url:value = 'http://a.example.com']\"}]}",
+        "{\"response\":{\"Attribute\":[{\"type\":\"sha1\",\"value\":\"x\",\"to_ids\":\"1\"}]}}",
+        "{\"5d0092c5-5f74-4287-9642-33f4c354e56d\":{\"timestamp\":\"1\"}}",
+        "203.0.113.9:80\n// x\nevil.example.com\n",
+    ])
+}
+
+/// Patterns of STIX.
+#[must_use]
+pub fn stix_pattern() -> Vec<Vec<u8>> {
+    of(&[
+        "[ipv4-addr:value = '203.0.113.7/24' OR ipv6-addr:value IN ('2001:db8::1','2001:db8::/32')]",
+        "([domain-name:value = 'a.example.com'] AND [url:value LIKE 'http://a.example.com/_']) OR [email-addr:value = 'e@example.com']",
+        "[file:hashes.'SHA-256' = 'd347825783cec72a2d9639621719d71ee708439b83d6b596ea1c1657de898a77' AND (file:name = 'it\\'s' OR file:size > 10)]",
+        "[network-traffic:dst_ref.value = 'evil.example.com' AND network-traffic:dst_port NOT = 443] FOLLOWEDBY [a:b[*].c EXISTS]",
+        "[x:y = t'2024-01-01T00:00:00Z'] REPEATS 5 TIMES WITHIN 1.5 SECONDS",
+        "[artifact:hashes.MD5 == h'44d88612fea8a8f36de82e1278abb02f'] START t'x' STOP t'y'",
+    ])
+}
+
+/// Warning lists of MISP.
+#[must_use]
+pub fn allow_list() -> Vec<Vec<u8>> {
+    of(&[
+        include_str!("../../detection/src/indicators/fixtures/warninglist.json"),
+        "{\"type\":\"hostname\",\"list\":[\".Example.com\",\"*.example.org\"],\"matching_attributes\":[\"domain\",\"url\"]}",
+        "{\"type\":\"string\",\"list\":[\"hxxp://a.example.com\",\"8.8.8.8\",\"44d88612fea8a8f36de82e1278abb02f\"]}",
+        "{\"type\":\"substring\",\"list\":[\"/download/\",\"x\"],\"version\":\"1\"}",
+        "{\"type\":\"regex\",\"list\":[\"/^a(b|c)*d/i\",\"[0-9]+$\"]}",
+    ])
+}
+
 /// Rules.
 #[must_use]
 pub fn rules() -> Vec<Vec<u8>> {

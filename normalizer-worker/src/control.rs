@@ -1,10 +1,12 @@
 //! Everything that decides what becomes of an event, compiled and immutable: one snapshot for one
 //! control revision. Batches hold on to the snapshot they began with.
 
-use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, PipelineRow, RuleRow};
+use crate::control_rows::{
+    AllowListRow, ControlRows, IndicatorRow, OrganisationRow, PipelineRow, RuleRow,
+};
 pub use crate::geo::GeoDatabase;
 use hashbrown::HashMap;
-use millrace_detection::indicators::{Feed, IndicatorMatch, Known, ScoreMode};
+use millrace_detection::indicators::{Allowed, Asking, Feed, IndicatorMatch, Known, ScoreMode};
 use millrace_detection::observables::{Kind, Observable};
 use millrace_detection::pipelines::Pipeline;
 use millrace_detection::rules::{BusinessHours, Rule};
@@ -37,6 +39,7 @@ pub struct Control {
     /// is detected.
     nobody: Organisation,
     indicators: Arc<IndicatorIndex>,
+    allowed: Arc<Allowed>,
     geo: Option<Arc<GeoDatabase>>,
 }
 
@@ -46,6 +49,7 @@ pub struct Organisation {
     org: OrgId,
     compiled: Arc<Compiled>,
     indicators: Arc<IndicatorIndex>,
+    allowed: Arc<Allowed>,
     ioc_mode: ScoreMode,
 }
 
@@ -65,6 +69,8 @@ struct Compiled {
 pub struct Kept<'k> {
     /// The index over the indicators, if those are the same.
     pub indicators: Option<&'k Arc<IndicatorIndex>>,
+    /// The allow-lists, if those are the same.
+    pub allowed: Option<&'k Arc<Allowed>>,
     /// The snapshot: organisations of which nothing has changed are taken from it.
     pub before: Option<&'k Control>,
 }
@@ -87,6 +93,10 @@ impl Control {
             .indicators
             .map_or_else(|| Arc::new(index_of(&rows.indicators)), Arc::clone);
         let mut unusable = Vec::new();
+        let allowed = kept.allowed.map_or_else(
+            || Arc::new(allowed_of(&rows.allow_lists, &mut unusable)),
+            Arc::clone,
+        );
         let mut sources: HashMap<OrgId, Sources<'_>> = HashMap::new();
         for rule in &rows.rules {
             sources.entry(rule.org).or_default().rules.push(rule);
@@ -99,6 +109,7 @@ impl Control {
             org,
             compiled,
             indicators: Arc::clone(indicators),
+            allowed: Arc::clone(&allowed),
             ioc_mode: fixed.ioc_mode,
         };
         let organisations = rows
@@ -133,6 +144,7 @@ impl Control {
             organisations,
             nobody: organisation(nobody.org, scrubs, &nothing),
             indicators,
+            allowed: Arc::clone(&allowed),
             geo: fixed.geo.clone(),
         };
         (control, unusable)
@@ -148,6 +160,12 @@ impl Control {
     #[must_use]
     pub fn indicators(&self) -> Arc<IndicatorIndex> {
         Arc::clone(&self.indicators)
+    }
+
+    /// The allow-lists, to be kept for a revision with the same ones.
+    #[must_use]
+    pub fn allowed(&self) -> Arc<Allowed> {
+        Arc::clone(&self.allowed)
     }
 
     fn compiled(&self, org: OrgId) -> Option<&Arc<Compiled>> {
@@ -173,7 +191,12 @@ impl Organisation {
     ) -> Verdict {
         matches.clear();
         let now = meta.received_at;
-        self.indicators.matches(self.org, observables, now, matches);
+        let asking = Asking {
+            org: self.org,
+            now_ns: now,
+            allowed: Some(&self.allowed),
+        };
+        self.indicators.matches(&asking, observables, matches);
         self.indicators
             .score(matches, observables.len(), self.ioc_mode, now)
     }
@@ -300,11 +323,25 @@ fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber
     })
 }
 
+fn allowed_of(rows: &[AllowListRow], unusable: &mut Vec<Unusable>) -> Allowed {
+    Allowed::new(rows.iter().filter_map(|row| match row.list.compile() {
+        Ok(list) => Some((row.org, Arc::new(list))),
+        Err(error) => {
+            unusable.push(Unusable {
+                org: row.org.unwrap_or_default(),
+                problem: format!("allow-list {}: {error}", row.list.name),
+            });
+            None
+        }
+    }))
+}
+
 fn index_of(rows: &[IndicatorRow]) -> IndicatorIndex {
-    let mut feeds: HashMap<(&str, u8), Arc<Feed>> = HashMap::new();
+    let mut feeds: HashMap<i64, Arc<Feed>> = HashMap::new();
     IndicatorIndex::build(rows.iter().filter_map(|row| {
-        let feed = feeds.entry((&row.feed, row.trust)).or_insert_with(|| {
+        let feed = feeds.entry(row.feed_id).or_insert_with(|| {
             Arc::new(Feed {
+                id: row.feed_id,
                 name: row.feed.to_string(),
                 trust: row.trust,
             })
@@ -370,6 +407,7 @@ mod tests {
         rows.organisations[3].settings = json!({"hours": Value::Null});
         let kept = Kept {
             indicators: Some(&before.indicators()),
+            allowed: Some(&before.allowed()),
             before: Some(&before),
         };
         let (after, unusable) = Control::build(&rows, kept, &Fixed::default());

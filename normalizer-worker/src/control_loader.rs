@@ -6,15 +6,18 @@
 //! later or elsewhere, with exactly what made it first.
 
 use crate::control::{Control, Fixed, Kept, Unusable};
-use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, PipelineRow, RuleRow};
+use crate::control_rows::{AllowListRow, ControlRows, OrganisationRow, PipelineRow, RuleRow};
 use crate::error::WorkerError;
 use crate::metrics;
 use arc_swap::ArcSwap;
 use deadpool_postgres::{Client, Pool};
 use futures_util::{StreamExt as _, pin_mut};
-use millrace_detection::IndicatorIndex;
+use millrace_detection::indicators::{AllowList, Allowed, Feed, IndexBuilder};
+use millrace_detection::{Indicator, IndicatorIndex, Kind};
 use millrace_shared::Signal;
 use millrace_shared::ids::OrgId;
+use millrace_shared::limits::NS_PER_DAY;
+use millrace_shared::wire::Severity;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 use time::OffsetDateTime;
@@ -36,8 +39,30 @@ pub struct Snapshot {
     pub control: Control,
 }
 
-/// An index over the indicators with the revision it was made at.
-type Index = (i64, Arc<IndicatorIndex>);
+/// The index over the indicators and the allow-lists, with the revision they were made at.
+#[derive(Clone)]
+struct Made {
+    at: i64,
+    index: Arc<IndicatorIndex>,
+    allowed: Arc<Allowed>,
+}
+
+impl Made {
+    fn of(snapshot: &Snapshot) -> Made {
+        Made {
+            at: snapshot.revision,
+            index: snapshot.control.indicators(),
+            allowed: snapshot.control.allowed(),
+        }
+    }
+}
+
+/// What of it still holds.
+#[derive(Default)]
+struct Holds {
+    index: Option<Arc<IndicatorIndex>>,
+    allowed: Option<Arc<Allowed>>,
+}
 
 /// The snapshots.
 pub struct Controls {
@@ -45,7 +70,7 @@ pub struct Controls {
     fixed: Fixed,
     current: ArcSwap<Snapshot>,
     recent: Mutex<VecDeque<Arc<Snapshot>>>,
-    index: Mutex<Option<Index>>,
+    made: Mutex<Option<Made>>,
     loading: tokio::sync::Mutex<()>,
     own: OnceLock<OrgId>,
 }
@@ -61,15 +86,15 @@ impl Controls {
     pub async fn load(pool: Pool, fixed: Fixed) -> Result<Self, WorkerError> {
         let mut client = pool.get().await?;
         let revision = revision(&mut client).await?;
-        let (rows, index) = read(&client, revision, None).await?;
+        let (rows, holds) = read(&client, revision, None).await?;
         drop(client);
-        let snapshot = compile(&fixed, rows, index, None).await?;
+        let snapshot = compile(&fixed, rows, holds, None).await?;
         metrics::CONTROL_REVISION.set(&[], as_gauge(revision));
         Ok(Controls {
             pool,
             fixed,
             current: ArcSwap::new(Arc::clone(&snapshot)),
-            index: Mutex::new(Some((revision, snapshot.control.indicators()))),
+            made: Mutex::new(Some(Made::of(&snapshot))),
             recent: Mutex::new(VecDeque::from([snapshot])),
             loading: tokio::sync::Mutex::new(()),
             own: OnceLock::new(),
@@ -145,14 +170,14 @@ impl Controls {
     }
 
     async fn read_and_keep(&self, revision: i64) -> Result<Arc<Snapshot>, WorkerError> {
-        let have = self.index.lock().ok().and_then(|have| have.clone());
+        let have = self.made.lock().ok().and_then(|have| have.clone());
         let client = self.pool.get().await?;
-        let (rows, index) = read(&client, revision, have).await?;
+        let (rows, holds) = read(&client, revision, have).await?;
         drop(client);
         let before = self.current.load_full();
-        let snapshot = compile(&self.fixed, rows, index, Some(before)).await?;
-        if let Ok(mut kept) = self.index.lock() {
-            *kept = Some((revision, snapshot.control.indicators()));
+        let snapshot = compile(&self.fixed, rows, holds, Some(before)).await?;
+        if let Ok(mut kept) = self.made.lock() {
+            *kept = Some(Made::of(&snapshot));
         }
         if let Ok(mut recent) = self.recent.lock() {
             recent.push_back(Arc::clone(&snapshot));
@@ -167,14 +192,15 @@ impl Controls {
 async fn compile(
     fixed: &Fixed,
     rows: ControlRows,
-    index: Option<Arc<IndicatorIndex>>,
+    holds: Holds,
     before: Option<Arc<Snapshot>>,
 ) -> Result<Arc<Snapshot>, WorkerError> {
     let fixed = fixed.clone();
     let revision = rows.revision;
     let build = move || {
         let kept = Kept {
-            indicators: index.as_ref(),
+            indicators: holds.index.as_ref(),
+            allowed: holds.allowed.as_ref(),
             before: before.as_ref().map(|before| &before.control),
         };
         Control::build(&rows, kept, &fixed)
@@ -206,36 +232,54 @@ async fn revision(client: &mut Client) -> Result<i64, WorkerError> {
     Ok(revision)
 }
 
-/// The rows of a revision, and the index over the indicators if that at hand still holds.
+/// The rows of a revision, but for those that what is at hand was made of, and the index.
 async fn read(
     client: &Client,
     revision: i64,
-    have: Option<Index>,
-) -> Result<(ControlRows, Option<Arc<IndicatorIndex>>), WorkerError> {
-    let index = match have {
-        Some((at, index)) if unchanged(client, at.min(revision)).await? => Some(index),
-        Some(_) | None => None,
-    };
+    have: Option<Made>,
+) -> Result<(ControlRows, Holds), WorkerError> {
+    let mut holds = Holds::default();
+    if let Some(made) = have {
+        let since = made.at.min(revision);
+        if unchanged(client, INDICATORS_CHANGED, since).await? {
+            holds.index = Some(made.index);
+        }
+        if unchanged(client, ALLOW_LISTS_CHANGED, since).await? {
+            holds.allowed = Some(made.allowed);
+        }
+    }
     let mut rows = ControlRows {
         revision,
         organisations: read_organisations(client, revision).await?,
         rules: read_rules(client, revision).await?,
         indicators: Vec::new(),
+        allow_lists: Vec::new(),
         pipelines: read_pipelines(client, revision).await?,
     };
-    if index.is_none() {
-        rows.indicators = read_indicators(client, revision).await?;
-        let count = i64::try_from(rows.indicators.len()).unwrap_or(i64::MAX);
+    if holds.index.is_none() {
+        let index = read_indicators(client, revision).await?;
+        let count = i64::try_from(index.len()).unwrap_or(i64::MAX);
         metrics::INDICATORS.set(&[], as_gauge(count));
+        holds.index = Some(Arc::new(index));
     }
-    Ok((rows, index))
+    if holds.allowed.is_none() {
+        rows.allow_lists = read_allow_lists(client, revision).await?;
+    }
+    Ok((rows, holds))
 }
 
-/// Whether no indicator has come or gone since that revision.
-async fn unchanged(client: &Client, since: i64) -> Result<bool, WorkerError> {
-    let sql = "SELECT NOT EXISTS (SELECT 1 FROM indicator \
-                WHERE greatest(from_revision, coalesce(until_revision, 0)) > $1)";
-    Ok(client.query_one(sql, &[&since]).await?.try_get(0)?)
+/// Whether any indicator has come or gone since a revision, or any feed counts otherwise.
+const INDICATORS_CHANGED: &str = "SELECT EXISTS (SELECT 1 FROM indicator \
+        WHERE greatest(from_revision, coalesce(until_revision, 0)) > $1) \
+     OR EXISTS (SELECT 1 FROM indicator_feed_version \
+        WHERE greatest(from_revision, coalesce(until_revision, 0)) > $1)";
+/// Whether any allow-list has changed since a revision.
+const ALLOW_LISTS_CHANGED: &str = "SELECT EXISTS (SELECT 1 FROM allow_list \
+        WHERE greatest(from_revision, coalesce(until_revision, 0)) > $1)";
+
+async fn unchanged(client: &Client, changed: &str, since: i64) -> Result<bool, WorkerError> {
+    let changed: bool = client.query_one(changed, &[&since]).await?.try_get(0)?;
+    Ok(!changed)
 }
 
 /// The rows that count at revision $1.
@@ -301,69 +345,124 @@ async fn read_pipelines(client: &Client, revision: i64) -> Result<Vec<PipelineRo
     Ok(pipelines)
 }
 
-/// Indicators come by the million: they are read as a stream.
-async fn read_indicators(client: &Client, revision: i64) -> Result<Vec<IndicatorRow>, WorkerError> {
-    let feeds = read_feeds(client).await?;
+/// Indicators come by the million: they are read as a stream, and none is kept but in the index.
+async fn read_indicators(client: &Client, revision: i64) -> Result<IndicatorIndex, WorkerError> {
+    let feeds = read_feeds(client, revision).await?;
+    let sql = format!("SELECT count(*) FROM indicator WHERE {AT}");
+    let count: i64 = client.query_one(&sql, &[&revision]).await?.try_get(0)?;
     let sql = format!(
         "SELECT id, feed_id, org_id, kind, value, confidence, severity, threat, tags, match_private, \
-                first_seen, last_seen, expires_at FROM indicator WHERE {AT} ORDER BY id"
+                first_seen, last_seen, expires_at, added_at FROM indicator WHERE {AT}"
     );
     let rows = client.query_raw(&sql, [revision]).await?;
     pin_mut!(rows);
-    let mut indicators = Vec::new();
+    let mut index = IndexBuilder::with_capacity(usize::try_from(count).unwrap_or(0));
     while let Some(row) = rows.next().await {
-        indicators.push(indicator(&row?, &feeds)?);
+        if let Some(indicator) = indicator(&row?, &feeds)? {
+            index.add(&indicator);
+        }
     }
-    indicators.shrink_to_fit();
-    Ok(indicators)
+    tokio::task::spawn_blocking(|| index.finish())
+        .await
+        .map_err(|_| {
+            WorkerError::Control(format!("the indicators of {revision} cannot be indexed"))
+        })
 }
 
-/// Feeds with their names and how far they are trusted.
-type Feeds = HashMap<i64, (Arc<str>, u8)>;
+/// What of a feed matters at a revision.
+struct FeedRow {
+    feed: Arc<Feed>,
+    /// Nanoseconds after which an indicator without an end of its own ceases to match.
+    lasts: Option<i64>,
+}
 
-async fn read_feeds(client: &Client) -> Result<Feeds, WorkerError> {
+type Feeds = HashMap<i64, FeedRow>;
+
+async fn read_feeds(client: &Client, revision: i64) -> Result<Feeds, WorkerError> {
+    let sql = format!(
+        "SELECT f.id, f.name, v.trust, v.expire_days \
+           FROM indicator_feed AS f JOIN indicator_feed_version AS v ON v.feed_id = f.id WHERE {AT}"
+    );
     let mut feeds = HashMap::new();
-    for row in client
-        .query("SELECT id, name, trust FROM indicator_feed", &[])
-        .await?
-    {
-        let name: &str = row.try_get("name")?;
-        feeds.insert(
-            row.try_get("id")?,
-            (Arc::from(name), percent(row.try_get("trust")?)),
-        );
+    for row in client.query(&sql, &[&revision]).await? {
+        let (name, days): (&str, Option<i32>) = (row.try_get("name")?, row.try_get("expire_days")?);
+        let id: i64 = row.try_get("id")?;
+        let feed = Feed {
+            id,
+            name: name.to_owned(),
+            trust: percent(row.try_get("trust")?),
+        };
+        let feed = FeedRow {
+            feed: Arc::new(feed),
+            lasts: days.map(|days| i64::from(days).saturating_mul(NS_PER_DAY)),
+        };
+        feeds.insert(id, feed);
     }
     Ok(feeds)
+}
+
+async fn read_allow_lists(
+    client: &Client,
+    revision: i64,
+) -> Result<Vec<AllowListRow>, WorkerError> {
+    let sql = format!(
+        "SELECT org_id, name, description, matching, attributes, entries FROM allow_list \
+          WHERE {AT} ORDER BY id"
+    );
+    let mut lists = Vec::new();
+    for row in client.query(&sql, &[&revision]).await? {
+        let matching = serde_json::Value::String(row.try_get("matching")?);
+        let matching = serde_json::from_value(matching);
+        lists.push(AllowListRow {
+            org: row.try_get("org_id")?,
+            list: AllowList {
+                name: row.try_get("name")?,
+                description: row.try_get("description")?,
+                matching: matching
+                    .map_err(|_| WorkerError::Control("an allow-list is of no type".to_owned()))?,
+                list: row.try_get("entries")?,
+                matching_attributes: row.try_get("attributes")?,
+            },
+        });
+    }
+    Ok(lists)
 }
 
 fn percent(value: i16) -> u8 {
     u8::try_from(value.clamp(0, 100)).unwrap_or(0)
 }
 
-fn indicator(row: &Row, feeds: &Feeds) -> Result<IndicatorRow, WorkerError> {
-    let id: i64 = row.try_get("id")?;
-    let (feed, trust) = feeds
-        .get(&row.try_get("feed_id")?)
-        .cloned()
+/// Nothing where it is of a kind that this program does not know.
+fn indicator(row: &Row, feeds: &Feeds) -> Result<Option<Indicator>, WorkerError> {
+    let (id, feed): (i64, i64) = (row.try_get("id")?, row.try_get("feed_id")?);
+    let feed = feeds
+        .get(&feed)
         .ok_or_else(|| WorkerError::Control("an indicator is of no feed".to_owned()))?;
+    let Some(kind) = Kind::parse(row.try_get("kind")?) else {
+        return Ok(None);
+    };
     let at = |name: &str| -> Result<Option<i64>, WorkerError> {
         let at: Option<OffsetDateTime> = row.try_get(name)?;
         Ok(at.and_then(|at| i64::try_from(at.unix_timestamp_nanos()).ok()))
     };
-    Ok(IndicatorRow {
+    let (last_seen, added) = (at("last_seen")?, at("added_at")?);
+    // Of two moments the later one: an old sighting that was only told now holds for a while, too.
+    let since = last_seen.max(added);
+    let ends = since.zip(feed.lasts);
+    let ends = ends.map(|(since, lasts)| since.saturating_add(lasts));
+    Ok(Some(Indicator {
         id: u64::try_from(id).unwrap_or(0),
         org: row.try_get("org_id")?,
-        feed,
-        trust,
-        kind: row.try_get("kind")?,
+        kind,
         value: row.try_get("value")?,
+        feed: Arc::clone(&feed.feed),
         confidence: percent(row.try_get("confidence")?),
-        severity: row.try_get("severity")?,
+        severity: Severity::parse(row.try_get("severity")?).unwrap_or(Severity::Medium),
         threat: row.try_get("threat")?,
         tags: row.try_get("tags")?,
         match_private: row.try_get("match_private")?,
         first_seen: at("first_seen")?,
-        last_seen: at("last_seen")?,
-        expires_at: at("expires_at")?,
-    })
+        last_seen,
+        expires_at: at("expires_at")?.or(ends),
+    }))
 }

@@ -2,6 +2,7 @@
 //!
 //! The loader reads them from PostgreSQL; nothing in here knows how.
 
+use millrace_detection::indicators::AllowList;
 use millrace_shared::Signal;
 use millrace_shared::ids::OrgId;
 use std::sync::Arc;
@@ -15,8 +16,11 @@ pub struct ControlRows {
     pub organisations: Vec<OrganisationRow>,
     /// Enabled rules of all organisations, by organisation and id.
     pub rules: Vec<RuleRow>,
-    /// Indicators by id; left out when the index over them is at hand from another revision.
+    /// Indicators by id; left out where the index over them is at hand, as it always is when they come
+    /// from the table.
     pub indicators: Vec<IndicatorRow>,
+    /// Allow-lists; left out when they are at hand from another revision.
+    pub allow_lists: Vec<AllowListRow>,
     /// Normalization pipelines.
     pub pipelines: Vec<PipelineRow>,
 }
@@ -54,7 +58,9 @@ pub struct IndicatorRow {
     pub id: u64,
     /// Whose; `None` for every organisation.
     pub org: Option<OrgId>,
-    /// Name of the feed it came from.
+    /// Id of the feed it came from.
+    pub feed_id: i64,
+    /// Its name.
     pub feed: Arc<str>,
     /// How far the feed is trusted, 0–100.
     pub trust: u8,
@@ -78,6 +84,15 @@ pub struct IndicatorRow {
     pub last_seen: Option<i64>,
     /// Nanoseconds since 1970; matches nothing from then on.
     pub expires_at: Option<i64>,
+}
+
+/// A list of what is known to be harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowListRow {
+    /// Whose; `None` for every organisation.
+    pub org: Option<OrgId>,
+    /// The list.
+    pub list: AllowList,
 }
 
 /// An organisation's steps for one signal.

@@ -6,7 +6,7 @@
 use crate::control::Organisation;
 use crate::normalize::{Facts, NormalizedEvent};
 use bumpalo::Bump;
-use millrace_detection::indicators::IndicatorMatch;
+use millrace_detection::indicators::{Feed, IndicatorMatch};
 use millrace_detection::rules;
 use millrace_detection::{EventView, Observables, RuleMatch, Verdict};
 use millrace_shared::Event;
@@ -27,6 +27,8 @@ pub(crate) struct Detection<'a> {
     pub(crate) observables: SmallVec<[&'a str; 8]>,
     pub(crate) verdict: Verdict,
     pub(crate) indicator_ids: SmallVec<[u64; 2]>,
+    /// The feeds of these indicators, each as often as it has matched, and whether they are everybody's.
+    pub(crate) feeds: SmallVec<[(&'a Feed, bool); 2]>,
     pub(crate) threat_names: SmallVec<[&'a str; 2]>,
     pub(crate) rule_ids: SmallVec<[&'a str; 2]>,
     pub(crate) matches: SmallVec<[RuleMatch; 3]>,
@@ -66,12 +68,14 @@ impl<'e, 'a> NormalizedEvent<'e, 'a> {
                 .collect(),
             verdict,
             indicator_ids: SmallVec::new(),
+            feeds: SmallVec::new(),
             threat_names: SmallVec::new(),
             rule_ids: SmallVec::new(),
             matches: SmallVec::new(),
         };
         for known in organisation.known(&scratch.indicators) {
             detection.indicator_ids.push(known.id);
+            detection.feeds.push((known.feed, known.everybodys));
             if !known.threat.is_empty() && !detection.threat_names.contains(&known.threat) {
                 detection.threat_names.push(known.threat);
             }

@@ -57,6 +57,9 @@ pub enum WorkerError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// An indicator feed cannot be changed.
+    #[error("indicator feed: {0}")]
+    Feed(#[from] millrace_feeds::FeedError),
     /// An indicator file cannot be read.
     #[error("indicator file {file}: {problem}")]
     IndicatorFile {
@@ -118,6 +121,7 @@ impl WorkerError {
             | WorkerError::EntriesChanged { .. }
             | WorkerError::Transform
             | WorkerError::Settings(_)
+            | WorkerError::Feed(_)
             | WorkerError::IndicatorFile { .. } => Then::Again,
         }
     }
@@ -137,6 +141,7 @@ impl WorkerError {
             WorkerError::Ledger(_) | WorkerError::EntriesChanged { .. } => "ledger",
             WorkerError::Control(_)
             | WorkerError::Settings(_)
+            | WorkerError::Feed(_)
             | WorkerError::IndicatorFile { .. } => "control",
             WorkerError::Transform => "transform",
             WorkerError::Stopping => "stopping",

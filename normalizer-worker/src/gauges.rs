@@ -36,6 +36,7 @@ pub async fn look(plant: &Plant, held: &[Fence], shards: i16) -> Result<(), Work
     ledger_states(plant).await?;
     outbox(plant).await?;
     letters(plant).await?;
+    feeds(plant).await?;
     books(plant, shards).await
 }
 
@@ -136,6 +137,16 @@ async fn letters(plant: &Plant) -> Result<(), WorkerError> {
         }
         metrics::DEAD_LETTERS_OLDEST.set(&[signal.as_str()], oldest);
     }
+    Ok(())
+}
+
+/// The feeds whose last fetch failed.
+async fn feeds(plant: &Plant) -> Result<(), WorkerError> {
+    let sql = "SELECT count(*) FROM indicator_feed \
+                WHERE url <> '' AND deleted_at IS NULL AND failures > 0";
+    let client = plant.desk.pool.get().await?;
+    let failing: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
+    metrics::FEEDS_FAILING.set(&[], float(failing));
     Ok(())
 }
 

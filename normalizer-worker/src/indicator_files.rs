@@ -1,28 +1,24 @@
-//! Indicator files of a directory, brought into the control table: `*.csv` with a header, `*.txt`
-//! with one value a line. A file is a feed; what it no longer holds is closed, what is new is added,
-//! under a new control revision. Files that have not changed cost one look at the directory.
+//! Indicator files of a directory, brought into the control table. A file is a feed, in whichever of
+//! the formats its content tells; what it no longer holds is closed, what is new is added, under a new
+//! control revision. Files that have not changed cost one look at the directory, and one that cannot
+//! be read leaves what was loaded of it before.
 
 use crate::error::WorkerError;
-use deadpool_postgres::{Pool, Transaction};
-use millrace_detection::indicators::{Feed, Indicator, parse};
-use millrace_shared::time::rfc3339;
-use serde_json::{Value, json};
+use deadpool_postgres::Pool;
+use millrace_detection::indicators::Feed;
+use millrace_detection::indicators::parse::{self, Format, Parsed, Unread};
+use millrace_feeds::{Load, Mode, absent, end_feed, is_loaded, load as load_feed};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
-use time::OffsetDateTime;
-use tokio_postgres::Row;
 
 /// How far a feed from a file is trusted: whoever put it there chose it.
 const TRUST: u8 = 100;
 /// What marks a feed as one of a file, with the name of the file behind it.
 const SOURCE: &str = "file:";
-/// The lock that takers of a control revision hold (timescale-init says so too).
-const REVISION_LOCK: i64 = 7_770_001;
-/// Indicators written with one statement.
-const AT_ONCE: usize = 5_000;
+/// What names of indicator files end in.
+const EXTENSIONS: [&str; 4] = ["csv", "txt", "json", "hosts"];
 /// Faulty lines of a file that are logged; the rest is counted.
 const ERRORS_LOGGED: usize = 5;
 
@@ -66,9 +62,7 @@ fn list(directory: &Path) -> Result<Vec<Shown>, WorkerError> {
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
-        let known = path
-            .extension()
-            .is_some_and(|ext| ext == "csv" || ext == "txt");
+        let known = EXTENSIONS.iter().any(|known| extension(&path) == *known);
         let about = entry.metadata().map_err(failed)?;
         if known && about.is_file() {
             files.push((path, about.len(), about.modified().ok()));
@@ -76,6 +70,11 @@ fn list(directory: &Path) -> Result<Vec<Shown>, WorkerError> {
     }
     files.sort();
     Ok(files)
+}
+
+fn extension(path: &Path) -> &str {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.unwrap_or_default()
 }
 
 fn unreadable(path: &Path, problem: &str) -> WorkerError {
@@ -104,195 +103,96 @@ pub async fn load(pool: &Pool, directory: &Path) -> Result<(), WorkerError> {
         let file = read
             .await
             .map_err(|_| WorkerError::Control("reading was cut off".to_owned()))??;
-        store(pool, &name, file).await?;
+        if let Some(file) = file {
+            store(pool, &name, file).await?;
+        }
         present.push(format!("{SOURCE}{name}"));
     }
     close_absent(pool, &present).await
 }
 
-/// Indicators by kind and value.
-type Wanted = HashMap<(String, String), Indicator>;
-
-/// A file's digest and its indicators.
+/// A file's digest and what is in it.
 struct File {
     sha256: String,
-    indicators: Wanted,
+    parsed: Parsed,
 }
 
-fn read_file(path: &Path) -> Result<File, WorkerError> {
+/// Nothing where it is in no format of feeds.
+fn read_file(path: &Path) -> Result<Option<File>, WorkerError> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
     let text = String::from_utf8_lossy(&bytes);
     let name = name_of(path);
     let feed = Arc::new(Feed {
+        id: 0,
         name: name.clone(),
         trust: TRUST,
     });
-    let parsed = match path.extension().and_then(|ext| ext.to_str()) {
-        Some("csv") => parse::csv(&text, &feed),
-        Some(_) | None => parse::plain(&text, &feed),
+    let format = match extension(path) {
+        "csv" => Some(Format::Csv),
+        "hosts" => Some(Format::Hosts),
+        _ => None,
+    };
+    let parsed = match parse::read(&text, format, &feed) {
+        Ok((_, parsed)) => parsed,
+        Err(Unread::Empty) => Parsed::default(),
+        Err(problem) => {
+            tracing::warn!(file = name, %problem, "an indicator file cannot be used");
+            return Ok(None);
+        }
     };
     for error in parsed.errors.iter().take(ERRORS_LOGGED) {
-        tracing::warn!(
-            file = name,
-            line = error.line,
-            "a line of an indicator file cannot be used"
-        );
+        tracing::warn!(file = name, at = %error.at, "a part of an indicator file cannot be used");
     }
     tracing::info!(
         file = name,
         indicators = parsed.indicators.len(),
-        refused = parsed.errors.len(),
+        refused = parsed.refused,
         "indicator file read"
     );
-    let keyed = |one: Indicator| ((one.kind.as_str().to_owned(), one.value.clone()), one);
-    Ok(File {
+    Ok(Some(File {
         sha256: hex::encode(Sha256::digest(&bytes)),
-        indicators: parsed.indicators.into_iter().map(keyed).collect(),
-    })
-}
-
-/// An indicator without its place in the table: as stored, so that a change of any part shows.
-fn row(one: &Indicator) -> Value {
-    let at = |time: Option<i64>| time.map(rfc3339);
-    json!({
-        "kind": one.kind.as_str(), "value": one.value, "confidence": one.confidence,
-        "severity": one.severity.as_str(), "threat": one.threat, "tags": one.tags,
-        "match_private": one.match_private, "first_seen": at(one.first_seen),
-        "last_seen": at(one.last_seen), "expires_at": at(one.expires_at),
-    })
+        parsed,
+    }))
 }
 
 async fn store(pool: &Pool, name: &str, file: File) -> Result<(), WorkerError> {
     let mut client = pool.get().await?;
-    let tx = client.transaction().await?;
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK])
-        .await?;
-    let sql = "INSERT INTO indicator_feed (name, trust, source) VALUES ($1, $2, $3) \
-               ON CONFLICT (org_id, name) DO UPDATE SET source = excluded.source \
-               RETURNING id, sha256";
     let source = format!("{SOURCE}{name}");
-    let feed = tx
-        .query_one(sql, &[&name, &i16::from(TRUST), &source])
-        .await?;
-    if feed.try_get::<_, &str>(1)? == file.sha256 {
+    if is_loaded(&client, (name, &source), &file.sha256).await? {
         return Ok(());
     }
-    let id: i64 = feed.try_get(0)?;
-    let (gone, new) = difference(&tx, id, file.indicators).await?;
-    if !gone.is_empty() || !new.is_empty() {
-        change(&tx, id, (&gone, &new)).await?;
-        tracing::info!(
-            file = name,
-            closed = gone.len(),
-            added = new.len(),
-            "indicators changed"
-        );
-    }
-    let sql = "UPDATE indicator_feed SET sha256 = $2, loaded_at = now() WHERE id = $1";
-    tx.execute(sql, &[&id, &file.sha256]).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Ids of the indicators of a feed that are not in the file as they are, and those of the file that
-/// are not in the feed.
-async fn difference(
-    tx: &Transaction<'_>,
-    feed: i64,
-    mut wanted: Wanted,
-) -> Result<(Vec<i64>, Vec<Indicator>), WorkerError> {
-    let sql = "SELECT id, kind, value, confidence, severity, threat, tags, match_private, first_seen, \
-                      last_seen, expires_at \
-                 FROM indicator WHERE feed_id = $1 AND until_revision IS NULL";
-    let mut gone = Vec::new();
-    for stored in tx.query(sql, &[&feed]).await? {
-        let key: (String, String) = (stored.try_get("kind")?, stored.try_get("value")?);
-        let same = match wanted.get(&key) {
-            Some(one) => same(one, &stored)?,
-            None => false,
-        };
-        if same {
-            wanted.remove(&key);
-        } else {
-            gone.push(stored.try_get("id")?);
-        }
-    }
-    Ok((gone, wanted.into_values().collect()))
-}
-
-fn same(one: &Indicator, stored: &Row) -> Result<bool, WorkerError> {
-    let time = |name: &str| -> Result<Option<i128>, WorkerError> {
-        let at: Option<OffsetDateTime> = stored.try_get(name)?;
-        Ok(at.map(|at| at.unix_timestamp_nanos() / 1_000))
+    let tx = client.transaction().await?;
+    let content = Load {
+        org: None,
+        name,
+        trust: None,
+        source: &source,
+        sha256: &file.sha256,
+        indicators: &file.parsed.indicators,
+        refused: file.parsed.refused,
+        mode: Mode::Replace,
+        lease: None,
+        who: "worker",
     };
-    // The table keeps microseconds.
-    let micros = |at: Option<i64>| at.map(|at| i128::from(at) / 1_000);
-    Ok(
-        stored.try_get::<_, i16>("confidence")? == i16::from(one.confidence)
-            && stored.try_get::<_, &str>("severity")? == one.severity.as_str()
-            && stored.try_get::<_, &str>("threat")? == one.threat
-            && stored.try_get::<_, Vec<String>>("tags")? == one.tags
-            && stored.try_get::<_, bool>("match_private")? == one.match_private
-            && time("first_seen")? == micros(one.first_seen)
-            && time("last_seen")? == micros(one.last_seen)
-            && time("expires_at")? == micros(one.expires_at),
-    )
-}
-
-async fn change(
-    tx: &Transaction<'_>,
-    feed: i64,
-    (gone, new): (&[i64], &[Indicator]),
-) -> Result<(), WorkerError> {
-    let revision: i64 = tx
-        .query_one("SELECT nextval('control_revision')", &[])
-        .await?
-        .try_get(0)?;
-    let sql = "UPDATE indicator SET until_revision = $1 WHERE id = ANY($2)";
-    for ids in gone.chunks(AT_ONCE) {
-        tx.execute(sql, &[&revision, &ids]).await?;
-    }
-    let sql = "INSERT INTO indicator (feed_id, kind, value, confidence, severity, threat, tags, \
-                      match_private, first_seen, last_seen, expires_at, from_revision) \
-               SELECT $1, kind, value, confidence, severity, threat, tags, match_private, \
-                      first_seen, last_seen, expires_at, $2 \
-                 FROM jsonb_to_recordset($3) AS r (kind text, value text, confidence int2, \
-                      severity text, threat text, tags text[], match_private boolean, \
-                      first_seen timestamptz, last_seen timestamptz, expires_at timestamptz)";
-    let statement = tx.prepare_cached(sql).await?;
-    for part in new.chunks(AT_ONCE) {
-        let rows = Value::Array(part.iter().map(row).collect());
-        tx.execute(&statement, &[&feed, &revision, &rows]).await?;
-    }
-    tx.batch_execute("NOTIFY millrace_control").await?;
+    let changes = load_feed(&tx, &content).await?;
+    tx.commit().await?;
+    tracing::info!(
+        file = name,
+        closed = changes.ended,
+        added = changes.added,
+        "indicators changed"
+    );
     Ok(())
 }
 
 /// Closes the indicators of files that are no longer there.
 async fn close_absent(pool: &Pool, present: &[String]) -> Result<(), WorkerError> {
     let mut client = pool.get().await?;
-    let sql = "SELECT id FROM indicator_feed \
-                WHERE org_id IS NULL AND starts_with(source, $1) AND NOT source = ANY($2) \
-                  AND sha256 <> ''";
-    let absent: Vec<i64> = client
-        .query(sql, &[&SOURCE, &present])
-        .await?
-        .iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, _>>()?;
-    for feed in absent {
+    for name in absent(&client, SOURCE, present).await? {
         let tx = client.transaction().await?;
-        tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK])
-            .await?;
-        let (gone, _) = difference(&tx, feed, Wanted::new()).await?;
-        change(&tx, feed, (&gone, &[])).await?;
-        tx.execute(
-            "UPDATE indicator_feed SET sha256 = '' WHERE id = $1",
-            &[&feed],
-        )
-        .await?;
+        let closed = end_feed(&tx, None, &name).await?;
         tx.commit().await?;
-        tracing::info!(feed, closed = gone.len(), "an indicator file is gone");
+        tracing::info!(file = name, closed, "an indicator file is gone");
     }
     Ok(())
 }
@@ -316,20 +216,38 @@ mod tests {
         )
         .unwrap();
         std::fs::write(directory.join("notes.md"), "x").unwrap();
+        let bundle = r#"{"type": "bundle", "objects": [{"type": "indicator", "id": "i", "pattern": "[ipv4-addr:value = '203.0.113.10']"}]}"#;
+        std::fs::write(directory.join("bundle.json"), bundle).unwrap();
+        std::fs::write(directory.join("other.json"), "{}").unwrap();
+        std::fs::write(directory.join("void.txt"), "# nothing").unwrap();
         let names: Vec<String> = list(&directory)
             .unwrap()
             .iter()
             .map(|file| name_of(&file.0))
             .collect();
-        assert_eq!(names, ["bad.txt", "feed.csv"]);
-        let list_file = read_file(&directory.join("bad.txt")).unwrap();
-        assert_eq!(list_file.indicators.len(), 2);
-        let csv = read_file(&directory.join("feed.csv")).unwrap();
-        let one = &csv.indicators[&("ipv4".to_owned(), "203.0.113.9".to_owned())];
         assert_eq!(
-            (one.confidence, row(one)["severity"].as_str()),
-            (90, Some("high"))
+            names,
+            [
+                "bad.txt",
+                "bundle.json",
+                "feed.csv",
+                "other.json",
+                "void.txt"
+            ]
         );
+        let read = |name: &str| read_file(&directory.join(name)).unwrap();
+        let list_file = read("bad.txt").unwrap();
+        assert_eq!(
+            (list_file.parsed.indicators.len(), list_file.parsed.refused),
+            (2, 1)
+        );
+        let csv = read("feed.csv").unwrap();
+        let one = &csv.parsed.indicators[0];
+        assert_eq!((one.confidence, one.severity.as_str()), (90, "high"));
+        let bundle = read("bundle.json").unwrap();
+        assert_eq!(bundle.parsed.indicators[0].value, "203.0.113.10");
+        assert!(read("other.json").is_none(), "it is no feed");
+        assert_eq!(read("void.txt").unwrap().parsed.indicators, []);
         assert_ne!(csv.sha256, list_file.sha256);
         std::fs::remove_dir_all(&directory).unwrap();
     }

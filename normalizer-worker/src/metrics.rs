@@ -1,6 +1,17 @@
 //! Every metric of the worker, declared once. All label values are closed sets.
 
-use millrace_runtime::metric::{Counter, Declared, Gauge, Histogram};
+use crate::work::IndicatorHits;
+use millrace_runtime::metric::{Counter, Declared, Gauge, Histogram, named};
+
+/// The label of a feed: operators' feeds by name, as far as there is room; organisations choose
+/// names as they like, so theirs share one.
+#[must_use]
+pub fn feed_label(hits: &IndicatorHits) -> &'static str {
+    match hits.everybodys {
+        true => named(&hits.name),
+        false => "own",
+    }
+}
 
 /// How long each step of a batch takes.
 pub static STAGE_SECONDS: Histogram = Histogram::new(
@@ -194,6 +205,24 @@ pub static INDICATORS: Gauge = Gauge::new(
     "Indicators of compromise in use.",
     &[],
 );
+/// Hits of indicators.
+pub static INDICATOR_HITS: Counter = Counter::new(
+    "millrace_indicator_hits_total",
+    "Matches of indicators, by feed: the first 100 of the installation by name, others as other, those of organisations as own.",
+    &["feed"],
+);
+/// Fetches of feeds.
+pub static FEED_FETCHES: Counter = Counter::new(
+    "millrace_feed_fetches_total",
+    "Feeds fetched from their addresses, by outcome: changed, same, failed, not_held.",
+    &["outcome"],
+);
+/// Feeds that fail.
+pub static FEEDS_FAILING: Gauge = Gauge::new(
+    "millrace_feeds_failing",
+    "Feeds whose last fetch failed.",
+    &[],
+);
 /// Memory budget.
 pub static BUDGET_FREE: Gauge = Gauge::new(
     "millrace_worker_budget_free_bytes",
@@ -241,6 +270,9 @@ pub static ALL: &[&dyn Declared] = &[
     &CONTROL_REVISION,
     &CONTROL_RELOAD,
     &INDICATORS,
+    &INDICATOR_HITS,
+    &FEED_FETCHES,
+    &FEEDS_FAILING,
     &BUDGET_FREE,
     &HOUSEKEEPING,
 ];

@@ -13,13 +13,13 @@ use crate::agent::Agents;
 use crate::alerts::Alerts;
 use crate::control::{Control, Organisation};
 use crate::decode::{self, DecodedEvent, Found};
-use crate::detect::{DetectedEvent, Scratch};
+use crate::detect::{DetectedEvent, Detection, Scratch};
 use crate::normalize::Surroundings;
 use crate::resource::EntryResource;
 use crate::samples::{self, Samples};
 use crate::scrub::ScrubbedEvent;
 use crate::table_rows::{self, EntryContext};
-use crate::work::{EntryUsage, Output, Poison, RawEntry, Source, Table, TargetRows};
+use crate::work::{EntryUsage, IndicatorHits, Output, Poison, RawEntry, Source, Table, TargetRows};
 use bumpalo::Bump;
 use millrace_detection::pipelines::{self, Around, Fate};
 use millrace_shared::Signal;
@@ -262,12 +262,14 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
         let normalized = decoded.normalize(Surroundings { meta, agents, geo }, arena);
         let detected = normalized.detect(organisation, meta, &mut self.batch.scratch, arena);
         if task.shard.signal == Signal::Metrics {
+            self.batch.hit(meta, &detected.detection);
             self.sample(detected, &context, event_id);
             self.stored += 1;
         } else {
             let index = detected.event.index;
             let scrubbed = detected.scrub(organisation.scrubber(), arena);
             if self.row(&scrubbed, &context, event_id) {
+                self.batch.hit(meta, &scrubbed.detection);
                 self.outcome(&scrubbed, &context, event_id);
                 self.stored += 1;
             } else {
@@ -441,6 +443,28 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
 }
 
 impl Batch<'_> {
+    /// Counts the indicators that an event matched, for their feeds.
+    fn hit(&mut self, meta: &Meta, detection: &Detection<'_>) {
+        let all = &mut self.output.indicator_hits;
+        for (feed, everybodys) in &detection.feeds {
+            let known = |one: &&mut IndicatorHits| one.org == meta.org && one.feed == feed.id;
+            match all.iter_mut().find(known) {
+                Some(one) => {
+                    one.hits += 1;
+                    one.last = one.last.max(meta.received_at);
+                }
+                None => all.push(IndicatorHits {
+                    org: meta.org,
+                    feed: feed.id,
+                    name: feed.name.clone(),
+                    everybodys: *everybodys,
+                    hits: 1,
+                    last: meta.received_at,
+                }),
+            }
+        }
+    }
+
     /// Adds the row that begins at `start` to the hash over its organisation's audit rows. The
     /// attempt does not count: it says how often the row was written, not what it says.
     fn chain(&mut self, org: OrgId, start: usize) {

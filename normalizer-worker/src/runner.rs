@@ -11,8 +11,9 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{gauges, housekeeping, indicator_files, notify, quiet};
+use crate::{gauges, housekeeping, indicator_files, metrics, notify, quiet};
 use deadpool_postgres::Pool;
+use millrace_feeds::{Fetched, Fetcher};
 use millrace_runtime::redis::open;
 use millrace_shared::ids::ShardId;
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 const CONTROL_EVERY: Duration = Duration::from_secs(1);
 /// How often ClickHouse is asked when it was started.
 const STORE_EVERY: Duration = Duration::from_secs(2);
+/// How often it is asked whether a feed is due.
+const FEEDS_EVERY: Duration = Duration::from_secs(2);
 /// Seconds by which two answers to that differ though it was not started anew.
 const STARTED_BLUR_S: i64 = 1;
 /// How long a stop waits for batches in flight; after that they are recovered by whoever comes next.
@@ -91,6 +94,10 @@ pub async fn run(
         tokio::spawn(notice_silence(Arc::clone(&plant), shutdown.clone())),
         tokio::spawn(notify::run(
             notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
+            shutdown.clone(),
+        )),
+        tokio::spawn(fetch_feeds(
+            Fetcher::new(parts.pool.clone(), config.notify.outgoing.clone()),
             shutdown.clone(),
         )),
     ];
@@ -328,6 +335,32 @@ async fn notice_silence(plant: Arc<Plant>, shutdown: CancellationToken) {
     let mut again = Again::every(quiet::EVERY);
     while again.is_time(&shutdown).await {
         again.note("silence", quiet::round(&plant).await);
+    }
+}
+
+/// Fetches the feeds that are due, one after the other; other workers fetch others meanwhile.
+async fn fetch_feeds(fetcher: Fetcher, shutdown: CancellationToken) {
+    let mut again = Again::every(FEEDS_EVERY);
+    while again.is_time(&shutdown).await {
+        loop {
+            let fetched = tokio::select! {
+                () = shutdown.cancelled() => return,
+                fetched = fetcher.next() => fetched,
+            };
+            match fetched {
+                Ok(None) => break,
+                Ok(Some((feed, fetched))) => {
+                    metrics::FEED_FETCHES.add(&[fetched.as_str()], 1);
+                    if let Fetched::Failed(why) = fetched {
+                        tracing::warn!(feed, why, "a feed cannot be fetched, keeping what it held");
+                    }
+                }
+                Err(error) => {
+                    again.note("feeds", Err(error.into()));
+                    break;
+                }
+            }
+        }
     }
 }
 

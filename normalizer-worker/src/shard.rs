@@ -374,6 +374,9 @@ impl Shard {
             &[signal],
             as_float(usize::try_from(usage.rows).unwrap_or(0)),
         );
+        for one in &draft.output.indicator_hits {
+            metrics::INDICATOR_HITS.add(&[metrics::feed_label(one)], one.hits);
+        }
         for poison in &draft.output.poison {
             metrics::POISON.add(&[signal, poison.reason.as_str()], u64::from(poison.events));
         }

@@ -139,6 +139,23 @@ pub struct Source {
     pub service: String,
 }
 
+/// How often the indicators of a feed matched an organisation's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndicatorHits {
+    /// Whose events.
+    pub org: OrgId,
+    /// The feed.
+    pub feed: i64,
+    /// Its name.
+    pub name: String,
+    /// Whether its indicators are everybody's.
+    pub everybodys: bool,
+    /// How often.
+    pub hits: u64,
+    /// The receipt of the latest such event, nanoseconds.
+    pub last: i64,
+}
+
 /// An alert in the making: what it will say, whoever decides whether it is raised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertDraft {
@@ -245,6 +262,8 @@ pub struct Output {
     pub dropped: u64,
     /// Sources heard of, with the latest event (nanoseconds) and the number of events.
     pub sources: Vec<(Source, i64, u64)>,
+    /// How often indicators matched, by organisation and feed.
+    pub indicator_hits: Vec<IndicatorHits>,
     /// Alerts of rules without a window, joined by dedupe hash.
     pub alerts: Vec<AlertDraft>,
     /// Windows that `hits` refer to.

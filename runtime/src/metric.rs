@@ -7,7 +7,7 @@
 use metrics::{Key, KeyName, Label, Level, Metadata, SharedString};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// From a quarter of a millisecond to a minute: an fsync up to the longest query.
 const SECONDS: &[f64] = &[
@@ -157,6 +157,26 @@ pub fn number(value: u16) -> &'static str {
     numbers.get(usize::from(value)).map_or("other", |n| n)
 }
 
+/// Names from outside that become label values of their own.
+const NAMES_MAX: usize = 100;
+
+/// A name that an operator chose as a label value. The first hundred are kept for the life of the
+/// process; all others share one value, so that memory and series stay bounded.
+#[must_use]
+pub fn named(name: &str) -> &'static str {
+    static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.iter().find(|known| **known == name) {
+        return known;
+    }
+    if names.len() == NAMES_MAX {
+        return "other";
+    }
+    let kept: &'static str = Box::leak(name.into());
+    names.push(kept);
+    kept
+}
+
 /// The process's recorder.
 #[derive(Clone)]
 pub struct Exporter {
@@ -278,5 +298,14 @@ mod tests {
         assert!(page.contains("| `test_requests_total` | counter | `outcome` | Requests. |"));
         assert_eq!(number(7), "7");
         assert_eq!(number(u16::MAX), "other");
+    }
+
+    #[test]
+    fn names_from_outside_are_labels_as_far_as_there_is_room() {
+        assert_eq!(named("a"), "a");
+        for n in 0..200 {
+            assert!(!named(&n.to_string()).is_empty());
+        }
+        assert_eq!((named("a"), named("198")), ("a", "other"));
     }
 }

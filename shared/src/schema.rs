@@ -27,6 +27,7 @@ pub const TIMESCALE: &[&str] = &[
     "085_pipelines.sql",
     "090_notifications.sql",
     "095_windows.sql",
+    "100_indicator_feeds.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

@@ -346,7 +346,7 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_INDICATORS_DIR",
         Some(""),
         Reader::Worker,
-        "Directory of indicator files (`*.csv` with a header, `*.txt` one value a line), read at start and when they change.",
+        "Directory of indicator files (`*.csv`, `*.hosts`, and `*.txt` and `*.json` in whichever format their content tells), read at start and when they change.",
     ),
     setting(
         "MILLRACE_GEOIP_DATABASE",

@@ -5,13 +5,14 @@
 //! table of 8-byte slots that points at the first entry of each value. Values themselves are not
 //! kept: the observable that matched has the text, the control table has the rest.
 
+use super::allow::Allowed;
 use super::filter::Filter;
 use super::prefixes::{Network, Prefixes};
 use super::{Feed, Indicator};
 use crate::observables::{Kind, Observable, is_special};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use millrace_shared::ids::OrgId;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::Severity;
@@ -21,6 +22,8 @@ use std::hash::{BuildHasher, Hasher};
 const MATCHES_PER_VALUE_MAX: usize = 16;
 /// Labels of a name that are tried from the longest suffix on; deeper names are tunnels' noise.
 const LABELS_MAX: usize = 12;
+/// Entries that room is made for on somebody's word.
+const RESERVED_MAX: usize = 20_000_000;
 /// Separates tags in the text they are kept as; feeds do not use it.
 const TAG_SEPARATOR: char = '\u{1f}';
 /// The organisation number of indicators that are valid for all.
@@ -68,6 +71,8 @@ pub struct Known<'i> {
     pub kind: Kind,
     /// Its feed.
     pub feed: &'i Feed,
+    /// Whether it is valid for every organisation.
+    pub everybodys: bool,
     /// How sure the feed is, 0–100.
     pub confidence: u8,
     /// How bad it is.
@@ -90,6 +95,17 @@ impl<'i> Known<'i> {
     }
 }
 
+/// Who asks, when, and what never matches.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'q> {
+    /// For whom.
+    pub org: OrgId,
+    /// When, nanoseconds.
+    pub now_ns: i64,
+    /// The allow-lists, if there are some.
+    pub allowed: Option<&'q Allowed>,
+}
+
 /// All indicators of all organisations at one moment.
 #[derive(Debug, Default)]
 pub struct IndicatorIndex {
@@ -107,7 +123,9 @@ pub struct IndicatorIndex {
 impl IndicatorIndex {
     /// Builds the index. Values must be canonical; a network that cannot be read is left out.
     pub fn build(indicators: impl IntoIterator<Item = Indicator>) -> Self {
-        let mut builder = Builder::default();
+        let indicators = indicators.into_iter();
+        let (least, most) = indicators.size_hint();
+        let mut builder = IndexBuilder::with_capacity(most.unwrap_or(least).min(RESERVED_MAX));
         for indicator in indicators {
             builder.add(&indicator);
         }
@@ -144,27 +162,30 @@ impl IndicatorIndex {
 
     /// Adds to `matches` the indicators that the organisation's observables match at that time:
     /// the longest prefix for addresses, the longest suffix for domains, else the same value.
+    /// Neither an observable nor an indicator on an allow-list counts.
     pub fn matches(
         &self,
-        org: OrgId,
+        asking: &Asking<'_>,
         observables: &[Observable<'_>],
-        now_ns: i64,
         matches: &mut Vec<IndicatorMatch>,
     ) {
         if self.is_empty() {
             return;
         }
-        let org = self.orgs.get(&org).copied().unwrap_or(NOBODY);
         let mut query = Query {
             index: self,
-            org,
-            now: seconds(now_ns),
+            org: self.orgs.get(&asking.org).copied().unwrap_or(NOBODY),
+            now: seconds(asking.now_ns),
             special: false,
+            asking,
         };
         for (number, observable) in (0..u16::MAX).zip(observables) {
             let Some(entry) = query.first(observable.kind, observable.value) else {
                 continue;
             };
+            if query.is_allowed(observable.kind, observable.value) {
+                continue;
+            }
             let found = query.visible(entry).take(MATCHES_PER_VALUE_MAX);
             matches.extend(found.map(|entry| IndicatorMatch {
                 observable: number,
@@ -182,6 +203,7 @@ impl IndicatorIndex {
             id: entry.id,
             kind: *Kind::ALL.get(usize::from(entry.bits & 0xF))?,
             feed: self.feeds.get(usize::from(entry.feed))?,
+            everybodys: entry.org == EVERYBODY,
             confidence: entry.confidence,
             severity: *Severity::ALL.get(usize::from(entry.bits >> 4 & 7))?,
             threat: text(entry.threat),
@@ -226,9 +248,15 @@ struct Query<'i> {
     org: u32,
     now: u32,
     special: bool,
+    asking: &'i Asking<'i>,
 }
 
 impl Query<'_> {
+    fn is_allowed(&self, kind: Kind, value: &str) -> bool {
+        let allowed = self.asking.allowed;
+        allowed.is_some_and(|allowed| allowed.holds(self.asking.org, kind, value))
+    }
+
     /// The first entry of the most specific value that matches and is visible.
     fn first(&mut self, kind: Kind, value: &str) -> Option<u32> {
         self.special = false;
@@ -257,30 +285,39 @@ impl Query<'_> {
 
     fn exact(&self, kind: Kind, value: &str) -> Option<u32> {
         let entry = self.index.find(fingerprint(kind, value))?;
-        self.visible(entry).next().map(|_| entry)
+        let counts = self.visible(entry).next().is_some() && !self.is_allowed(kind, value);
+        counts.then_some(entry)
     }
 
     /// The narrowest visible network that holds all of `network`.
     fn network(&self, network: IpNet) -> Option<u32> {
-        let sees = |entry: &u32| self.visible(*entry).next().is_some();
         match network {
             IpNet::V4(v4) => {
                 let last = u32::from(v4.broadcast());
-                let holding = self.index.v4.holding(u32::from(v4.network()));
-                holding
-                    .filter(|n| n.last >= last)
-                    .map(|n| n.entry)
-                    .find(sees)
+                let mut holding = self.index.v4.holding(u32::from(v4.network()));
+                let counts = |n: &&Network<u32>| {
+                    n.last >= last && self.network_counts(n.entry, || v4_net(n.first, n.last))
+                };
+                holding.find(counts).map(|n| n.entry)
             }
             IpNet::V6(v6) => {
                 let last = u128::from(v6.broadcast());
-                let holding = self.index.v6.holding(u128::from(v6.network()));
-                holding
-                    .filter(|n| n.last >= last)
-                    .map(|n| n.entry)
-                    .find(sees)
+                let mut holding = self.index.v6.holding(u128::from(v6.network()));
+                let counts = |n: &&Network<u128>| {
+                    n.last >= last && self.network_counts(n.entry, || v6_net(n.first, n.last))
+                };
+                holding.find(counts).map(|n| n.entry)
             }
         }
+    }
+
+    /// Whether a network is visible, and on no allow-list.
+    fn network_counts(&self, entry: u32, network: impl Fn() -> Option<IpNet>) -> bool {
+        if self.visible(entry).next().is_none() {
+            return false;
+        }
+        let is_allowed = |network: IpNet| self.is_allowed(Kind::Cidr, &network.to_string());
+        self.asking.allowed.is_none() || !network().is_some_and(is_allowed)
     }
 
     /// The entries with the value of `first` that count for this query.
@@ -299,6 +336,17 @@ impl Query<'_> {
     }
 }
 
+/// The network from a first to a last address.
+fn v4_net(first: u32, last: u32) -> Option<IpNet> {
+    let bits = u8::try_from((first ^ last).leading_zeros()).ok()?;
+    Ipv4Net::new(first.into(), bits).ok().map(IpNet::V4)
+}
+
+fn v6_net(first: u128, last: u128) -> Option<IpNet> {
+    let bits = u8::try_from((first ^ last).leading_zeros()).ok()?;
+    Ipv6Net::new(first.into(), bits).ok().map(IpNet::V6)
+}
+
 /// The name itself, then every shorter suffix with at least two labels.
 fn suffixes(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(name);
@@ -312,16 +360,26 @@ fn suffixes(name: &str) -> impl Iterator<Item = &str> {
     suffixes.skip(dots.saturating_sub(LABELS_MAX))
 }
 
-#[derive(Default)]
-struct Builder {
+/// Builds an index from indicators that come one by one and are not kept.
+#[derive(Debug, Default)]
+pub struct IndexBuilder {
     index: IndicatorIndex,
     feeds: HashMap<Feed, u16>,
     texts: HashMap<Box<str>, u32>,
     networks: Vec<(IpNet, Fingerprint)>,
 }
 
-impl Builder {
-    fn add(&mut self, indicator: &Indicator) {
+impl IndexBuilder {
+    /// For about so many: a list that grows as it goes takes twice the memory on the way.
+    #[must_use]
+    pub fn with_capacity(indicators: usize) -> Self {
+        let mut builder = IndexBuilder::default();
+        builder.index.entries.reserve_exact(indicators);
+        builder
+    }
+
+    /// Adds an indicator. Its value must be canonical; a network that cannot be read is left out.
+    pub fn add(&mut self, indicator: &Indicator) {
         let fingerprint = fingerprint(indicator.kind, &indicator.value);
         if indicator.kind == Kind::Cidr {
             match indicator.value.parse::<IpNet>() {
@@ -340,7 +398,7 @@ impl Builder {
             last_seen: indicator.last_seen.map_or(0, seconds),
             expires_at: indicator.expires_at.map_or(0, |at| seconds(at).max(1)),
             threat: self.text(&indicator.threat),
-            tags: self.text(&indicator.tags.join(TAG_SEPARATOR.encode_utf8(&mut [0; 4]))),
+            tags: self.tags(&indicator.tags),
             org,
             feed,
             confidence: indicator.confidence.min(100),
@@ -367,6 +425,14 @@ impl Builder {
         Some(*self.index.orgs.entry(org).or_insert(next))
     }
 
+    fn tags(&mut self, tags: &[String]) -> u32 {
+        match tags {
+            [] => self.text(""),
+            [one] => self.text(one),
+            many => self.text(&many.join(TAG_SEPARATOR.encode_utf8(&mut [0; 4]))),
+        }
+    }
+
     fn text(&mut self, text: &str) -> u32 {
         if let Some(number) = self.texts.get(text) {
             return *number;
@@ -379,8 +445,10 @@ impl Builder {
         number
     }
 
-    fn finish(self) -> IndicatorIndex {
-        let Builder {
+    /// The index over all that were added.
+    #[must_use]
+    pub fn finish(self) -> IndicatorIndex {
+        let IndexBuilder {
             mut index,
             networks,
             ..

@@ -2,15 +2,18 @@
 //! an event mentions; and how bad that is.
 //!
 //! [`parse`] reads feeds, [`IndicatorIndex`] answers look-ups and never changes once built (a new
-//! one takes its place), [`Verdict`] weighs the matches of one event.
+//! one takes its place), [`allow`] holds what never matches, [`Verdict`] weighs the matches of one
+//! event.
 
 mod filter;
 mod index;
 mod prefixes;
 mod score;
 pub mod parse;
+pub mod allow;
 
-pub use index::{IndicatorIndex, IndicatorMatch, Known};
+pub use allow::{Allow, AllowList, Allowed};
+pub use index::{Asking, IndexBuilder, IndicatorIndex, IndicatorMatch, Known};
 pub use score::{ScoreMode, Verdict, severity_of_score};
 
 use crate::observables::Kind;
@@ -24,6 +27,8 @@ pub const CONFIDENCE_DEFAULT: u8 = 50;
 /// Where indicators come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Feed {
+    /// Its id in the control table; 0 before it has one.
+    pub id: i64,
     /// Its name.
     pub name: String,
     /// How far it is believed, 0–100.
@@ -85,3 +90,5 @@ impl Indicator {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod format_tests;

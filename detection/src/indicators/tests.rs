@@ -14,6 +14,7 @@ const OTHER_ORG: OrgId = Uuid::from_u128(2);
 
 fn feed(name: &str, trust: u8) -> Arc<Feed> {
     Arc::new(Feed {
+        id: 7,
         name: name.to_owned(),
         trust,
     })
@@ -22,6 +23,14 @@ fn feed(name: &str, trust: u8) -> Arc<Feed> {
 fn indicator(value: &str) -> Indicator {
     let (kind, value) = crate::observables::guess(value).unwrap();
     Indicator::new(kind, value, feed("test", 100))
+}
+
+fn asking(org: OrgId, allowed: Option<&Allowed>) -> Asking<'_> {
+    Asking {
+        org,
+        now_ns: NOW,
+        allowed,
+    }
 }
 
 /// The values of the matches' indicators cannot be had, so their ids are.
@@ -38,7 +47,7 @@ fn matches(index: &IndicatorIndex, org: OrgId, text: &str) -> (usize, Vec<Indica
     let mut observables = Observables::new();
     observables.extract_text("message", arena.alloc_str(text), FieldAt::event(0), &arena);
     let mut found = Vec::new();
-    index.matches(org, observables.as_slice(), NOW, &mut found);
+    index.matches(&asking(org, None), observables.as_slice(), &mut found);
     (observables.as_slice().len(), found)
 }
 
@@ -306,7 +315,7 @@ fn a_published_feed_with_its_header_behind_a_comment() {
 #[test]
 fn csv_without_a_value_column_is_refused() {
     let parsed = parse::csv("a,b\n1,2\n", &feed("csv", 70));
-    assert_eq!(parsed.errors[0].line, 1);
+    assert_eq!(parsed.errors[0].at, parse::Place::Line(1));
 }
 
 /// What the index must answer, tried one by one.
@@ -369,7 +378,7 @@ proptest! {
             if kind == Kind::Cidr { continue }
             let observable = Observable { kind, value: &value, at: FieldAt::NONE };
             let mut found = Vec::new();
-            index.matches(ORG, &[observable], NOW, &mut found);
+            index.matches(&asking(ORG, None), &[observable], &mut found);
             let mut ids: Vec<u64> = found.iter().map(|found| index.known(*found).unwrap().id).collect();
             ids.sort_unstable();
             let mut expected = linear(&indicators, &observable);

@@ -191,6 +191,7 @@ fn control() -> Control {
     let indicator = |id: u64, kind: &str, value: &str| IndicatorRow {
         id,
         org: None,
+        feed_id: 3,
         feed: Arc::from("fuzz"),
         trust: 80,
         kind: kind.to_owned(),
@@ -232,6 +233,7 @@ fn control() -> Control {
             indicator(3, "url", "http://evil.example/payload"),
             indicator(4, "email", "ada@evil.example"),
         ],
+        allow_lists: Vec::new(),
         pipelines: Vec::new(),
     };
     Control::build(&rows, Kept::default(), &Fixed::default()).0

@@ -2,7 +2,7 @@
 
 use super::text;
 use bumpalo::Bump;
-use millrace_detection::indicators::{Feed, parse};
+use millrace_detection::indicators::{AllowList, Asking, Feed, parse};
 use millrace_detection::observables::canonical;
 use millrace_detection::rules::{BusinessHours, trial};
 use millrace_detection::{FieldAt, IndicatorIndex, Observables, OrgSettings, RuleDef, RuleSet};
@@ -53,29 +53,97 @@ pub fn observables(data: &[u8]) {
 
 /// A CSV feed.
 pub fn csv(data: &[u8]) {
-    feed(data, parse::csv);
+    lines(data, parse::csv);
 }
 
 /// A plain list.
 pub fn plain(data: &[u8]) {
-    feed(data, parse::plain);
+    lines(data, parse::plain);
 }
 
-/// Each line is an indicator or an error, and what was read matches what it stands for.
-fn feed(data: &[u8], read: fn(&str, &Arc<Feed>) -> parse::Parsed) {
+/// A hosts file.
+pub fn hosts(data: &[u8]) {
+    lines(data, parse::hosts);
+}
+
+/// Whatever it is by its content: read as that, and by none of the formats into a fault.
+pub fn feed(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    let feed = Arc::new(Feed {
-        name: "fuzz".to_owned(),
-        trust: 80,
-    });
-    let parsed = read(text, &feed);
-    let lines = text.lines().count() as u64;
-    for error in &parsed.errors {
+    match parse::read(text, None, &of_fuzz()) {
+        Ok((format, parsed)) => {
+            let again = parse::read(text, Some(format), &of_fuzz());
+            let again = again.unwrap_or_else(|error| panic!("read, and not again: {error}"));
+            assert_eq!(again.1.indicators, parsed.indicators);
+            good(text, parsed);
+        }
+        Err(unread) => assert!(!unread.to_string().is_empty()),
+    }
+    for format in parse::Format::ALL {
+        if let Ok((_, parsed)) = parse::read(text, Some(*format), &of_fuzz()) {
+            good(text, parsed);
+        }
+    }
+    let _events = parse::manifest(text);
+}
+
+/// A pattern of STIX.
+pub fn pattern(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let object = serde_json::json!([{"type": "indicator", "id": "i", "pattern": text}]);
+    let parsed = parse::stix(&object.to_string(), &of_fuzz());
+    let parsed = parsed.unwrap_or_else(|error| panic!("an object of ours is refused: {error}"));
+    let ends = parsed.refused == 1 || !parsed.indicators.is_empty();
+    assert!(ends, "a pattern is neither taken nor refused");
+    good(text, parsed);
+}
+
+/// An allow-list: what stands on it as a text is held by it.
+pub fn allow_list(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let Ok(list) = AllowList::from_json(text) else {
+        return;
+    };
+    let Ok(allow) = list.compile() else { return };
+    for entry in &list.list {
+        let Some((kind, value)) = millrace_detection::observables::guess(entry) else {
+            continue;
+        };
+        let by_text = list.matching.as_str() == "string" && list.matching_attributes.is_empty();
         assert!(
-            error.line <= lines + 1,
-            "an error at a line that is not there"
+            !by_text || allow.holds(kind, &value),
+            "on the list, and not held: {entry:?}"
         );
     }
+}
+
+fn of_fuzz() -> Arc<Feed> {
+    Arc::new(Feed {
+        id: 1,
+        name: "fuzz".to_owned(),
+        trust: 80,
+    })
+}
+
+/// Each line is an indicator or an error.
+fn lines(data: &[u8], read: fn(&str, &Arc<Feed>) -> parse::Parsed) {
+    let Some(text) = text(data) else { return };
+    let parsed = read(text, &of_fuzz());
+    let lines = text.lines().count() as u64;
+    for error in &parsed.errors {
+        match error.at {
+            parse::Place::Line(line) => {
+                assert!(line <= lines + 1, "an error at a line that is not there");
+            }
+            parse::Place::Object(_) => panic!("an error at an object of a list of lines"),
+        }
+    }
+    good(text, parsed);
+}
+
+/// What was read is canonical, and matches what it stands for.
+fn good(text: &str, parsed: parse::Parsed) {
+    assert!(parsed.errors.len() <= parse::TOLD_MAX && parsed.notes.len() <= parse::TOLD_MAX);
+    assert!(parsed.errors.len() as u64 <= parsed.refused);
     for indicator in &parsed.indicators {
         let again = canonical(indicator.kind, &indicator.value);
         let same =
@@ -88,12 +156,12 @@ fn feed(data: &[u8], read: fn(&str, &Arc<Feed>) -> parse::Parsed) {
     let mut observables = Observables::new();
     observables.extract_text("message", arena.alloc_str(text), FieldAt::event(0), &arena);
     let mut matches = Vec::new();
-    index.matches(
-        Uuid::from_u128(1),
-        observables.as_slice(),
-        NOW,
-        &mut matches,
-    );
+    let asking = Asking {
+        org: Uuid::from_u128(1),
+        now_ns: NOW,
+        allowed: None,
+    };
+    index.matches(&asking, observables.as_slice(), &mut matches);
     assert!(matches.iter().all(|found| index.known(*found).is_some()));
 }
 

@@ -1,11 +1,11 @@
-//! The books of a batch: usage per organisation and day, sources heard of, and the seals of the
-//! audit chain. Everything here is counted exactly once because it is part of the
+//! The books of a batch: usage per organisation and day, sources heard of, hits of indicator feeds,
+//! and the seals of the audit chain. Everything here is counted exactly once because it is part of the
 //! commit transaction.
 
 use crate::commit::Work;
 use crate::commit::text;
 use crate::error::WorkerError;
-use crate::work::EntryUsage;
+use crate::work::{EntryUsage, IndicatorHits};
 use deadpool_postgres::Transaction;
 use millrace_shared::ids::OrgId;
 use millrace_shared::time::rfc3339;
@@ -162,6 +162,37 @@ pub(crate) async fn store_sources(
     let statement = tx.prepare_cached(sql).await?;
     tx.execute(&statement, &[&Value::Array(rows), &work.fence.signal()])
         .await?;
+    Ok(())
+}
+
+/// Counts the hits of feeds. The rows are those of this shard, which nobody else commits for.
+///
+/// # Errors
+/// When PostgreSQL does not take it.
+pub(crate) async fn store_hits(tx: &Transaction<'_>, work: &Work<'_>) -> Result<(), WorkerError> {
+    let hits = &work.output.indicator_hits;
+    if hits.is_empty() {
+        return Ok(());
+    }
+    let row = |one: &IndicatorHits| {
+        json!({
+            "org_id": one.org, "feed_id": one.feed, "last_hit": rfc3339(one.last),
+            "hits": i64::try_from(one.hits).unwrap_or(i64::MAX),
+        })
+    };
+    let rows = Value::Array(hits.iter().map(row).collect());
+    let sql = "INSERT INTO indicator_feed_hit AS h (org_id, feed_id, signal, shard, hits, last_hit) \
+               SELECT org_id, feed_id, $2, $3, hits, last_hit \
+                 FROM jsonb_to_recordset($1) AS r (org_id uuid, feed_id int8, hits int8, \
+                      last_hit timestamptz) \
+               ON CONFLICT (org_id, feed_id, signal, shard) DO UPDATE SET \
+                  hits = h.hits + excluded.hits, last_hit = greatest(h.last_hit, excluded.last_hit)";
+    let statement = tx.prepare_cached(sql).await?;
+    tx.execute(
+        &statement,
+        &[&rows, &work.fence.signal(), &work.fence.number()],
+    )
+    .await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The commit of a batch: one transaction of PostgreSQL with everything that goes with it.
 //!
 //! ```text
-//! ledger row (fenced) → samples → locks → windows → alerts → dead letters → seals → sources → usage
+//! ledger row (fenced) → samples → locks → windows → alerts → dead letters → seals → sources → hits → usage
 //! ```
 //!
 //! Every transaction takes what it shares with others in this order, and within a step in the order
@@ -147,6 +147,7 @@ impl Desk {
         letters::close_replayed(tx, work).await?;
         books::store_seals(tx, work).await?;
         books::store_sources(tx, work).await?;
+        books::store_hits(tx, work).await?;
         let books = work.books(&stored.refused);
         books::store_usage(tx, work, &books).await?;
         Ok((stored, books))

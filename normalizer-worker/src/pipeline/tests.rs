@@ -45,6 +45,7 @@ fn control() -> Control {
         indicators: vec![IndicatorRow {
             id: 77,
             org: None,
+            feed_id: 3,
             feed: "test".into(),
             trust: 100,
             kind: "sha256".to_owned(),
@@ -58,6 +59,7 @@ fn control() -> Control {
             last_seen: Some(NOW),
             expires_at: None,
         }],
+        allow_lists: Vec::new(),
         pipelines: Vec::new(),
     };
     let (control, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());
@@ -180,6 +182,26 @@ fn metrics_share_a_series_and_their_labels_are_scrubbed() {
     );
     assert_eq!(output.samples[1].series, output.samples[0].series);
     assert_eq!(output.sources[0].2, 3);
+}
+
+#[test]
+fn hits_of_indicators_are_counted_by_feed() {
+    let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let body = format!(
+        r#"{{"logs":[{{"service":"s","message":"{digest}"}},{{"service":"s","message":"x"}},{{"service":"s","message":"{digest}"}}]}}"#
+    );
+    let metrics = format!(
+        r#"{{"metrics":[{{"name":"m","value":1,"labels":{{"file":"{digest}"}}}},{{"name":"m","value":2,"labels":{{"file":"{digest}"}}}}]}}"#
+    );
+    for (signal, body) in [(Signal::Logs, body), (Signal::Metrics, metrics)] {
+        let output = run(signal, &[entry(1, &body)]);
+        let hits: Vec<_> = output
+            .indicator_hits
+            .iter()
+            .map(|one| (one.org, one.feed, one.everybodys, one.hits))
+            .collect();
+        assert_eq!(hits, [(ORG, 3, true, 2)], "{signal}");
+    }
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn control() -> Control {
         indicators: vec![IndicatorRow {
             id: 7,
             org: None,
+            feed_id: 3,
             feed: "feed".into(),
             trust: 100,
             kind: "ipv4".to_owned(),
@@ -71,6 +72,7 @@ fn control() -> Control {
             last_seen: Some(NOW),
             expires_at: None,
         }],
+        allow_lists: Vec::new(),
         pipelines: Vec::new(),
     };
     let (control, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());

@@ -185,6 +185,66 @@ const ROUTES: &[(&str, &str, Access)] = &[
         "/api/v1/pipelines/{signal}",
         Some(Permission::PipelinesManage),
     ),
+    (
+        "GET",
+        "/api/v1/indicators",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "POST",
+        "/api/v1/indicators",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "POST",
+        "/api/v1/indicators/import",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "DELETE",
+        "/api/v1/indicators/{id}",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "GET",
+        "/api/v1/indicator-feeds",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "GET",
+        "/api/v1/indicator-feeds/{name}",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "PUT",
+        "/api/v1/indicator-feeds/{name}",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "DELETE",
+        "/api/v1/indicator-feeds/{name}",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "GET",
+        "/api/v1/allow-lists",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "GET",
+        "/api/v1/allow-lists/{name}",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "PUT",
+        "/api/v1/allow-lists/{name}",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "DELETE",
+        "/api/v1/allow-lists/{name}",
+        Some(Permission::IndicatorsManage),
+    ),
     ("GET", "/api/v1/usage", Some(Permission::UsageRead)),
     ("GET", "/api/v1/sources", Some(Permission::SourcesRead)),
     (

@@ -2,8 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, audit, backtest, channels, dead_letters, ledger, logs, metric, notifications,
-    pipelines, rules, rum, sigma, soc, traces, usage, whoami,
+    alerts, allow_lists, audit, backtest, channels, dead_letters, feeds, indicators, ledger, logs,
+    metric, notifications, pipelines, rules, rum, sigma, soc, traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -70,6 +70,18 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         pipelines::show,
         pipelines::put,
         pipelines::remove,
+        indicators::list,
+        indicators::create,
+        indicators::import,
+        indicators::remove,
+        feeds::list,
+        feeds::show,
+        feeds::put,
+        feeds::remove,
+        allow_lists::list,
+        allow_lists::show,
+        allow_lists::put,
+        allow_lists::remove,
         usage::usage,
         usage::sources,
         ledger::batches,

@@ -17,6 +17,9 @@ mod rules;
 mod backtest;
 mod sigma;
 mod pipelines;
+mod indicators;
+mod feeds;
+mod allow_lists;
 mod usage;
 mod ledger;
 mod dead_letters;
@@ -107,6 +110,7 @@ fn handling(config: &mut ServiceConfig) {
                 .route(put().to(pipelines::put))
                 .route(delete().to(pipelines::remove)),
         )
+        .configure(intelligence)
         .service(at("/usage").route(get().to(usage::usage)))
         .service(at("/sources").route(get().to(usage::sources)))
         .service(at("/ledger/batches").route(get().to(ledger::batches)))
@@ -136,6 +140,32 @@ fn telling(config: &mut ServiceConfig) {
         .service(at("/notifications").route(get().to(notifications::list)))
         .service(at("/notifications/{id}/retry").route(post().to(notifications::retry)))
         .service(at("/notifications/{id}/drop").route(post().to(notifications::drop_one)));
+}
+
+/// Registers the routes of indicators.
+fn intelligence(config: &mut ServiceConfig) {
+    config
+        .service(
+            at("/indicators")
+                .route(get().to(indicators::list))
+                .route(post().to(indicators::create)),
+        )
+        .service(at("/indicators/import").route(post().to(indicators::import)))
+        .service(at("/indicators/{id}").route(delete().to(indicators::remove)))
+        .service(at("/indicator-feeds").route(get().to(feeds::list)))
+        .service(
+            at("/indicator-feeds/{name}")
+                .route(get().to(feeds::show))
+                .route(put().to(feeds::put))
+                .route(delete().to(feeds::remove)),
+        )
+        .service(at("/allow-lists").route(get().to(allow_lists::list)))
+        .service(
+            at("/allow-lists/{name}")
+                .route(get().to(allow_lists::show))
+                .route(put().to(allow_lists::put))
+                .route(delete().to(allow_lists::remove)),
+        );
 }
 
 /// A resource under the API's root, which answers other methods with 405.

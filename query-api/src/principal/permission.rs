@@ -51,6 +51,10 @@ permissions! {
     ChannelsRead = "channels:read",
     /// Make, change, try and remove notification channels; send again what was given up.
     ChannelsManage = "channels:manage",
+    /// See indicators, their feeds and allow-lists.
+    IndicatorsRead = "indicators:read",
+    /// Make, import, change and remove indicators, their feeds and allow-lists.
+    IndicatorsManage = "indicators:manage",
     /// See usage.
     UsageRead = "usage:read",
     /// See who sends.
@@ -155,6 +159,7 @@ const VIEWER: Permissions = Permissions::of(&[
     Permission::AlertsRead,
     Permission::RulesRead,
     Permission::PipelinesRead,
+    Permission::IndicatorsRead,
     Permission::UsageRead,
     Permission::SourcesRead,
     Permission::LedgerRead,
@@ -165,7 +170,10 @@ const ANALYST: Permissions = VIEWER.and(Permissions::of(&[
     Permission::ChannelsRead,
     Permission::DeadLettersRead,
 ]));
-const THREAT_HUNTER: Permissions = ANALYST.and(Permissions::of(&[Permission::RulesManage]));
+const THREAT_HUNTER: Permissions = ANALYST.and(Permissions::of(&[
+    Permission::RulesManage,
+    Permission::IndicatorsManage,
+]));
 const ADMIN: Permissions = THREAT_HUNTER.and(Permissions::of(&[
     Permission::PipelinesManage,
     Permission::ChannelsManage,

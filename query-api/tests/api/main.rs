@@ -23,6 +23,7 @@ mod channels;
 mod rules;
 mod backtest;
 mod sigma;
+mod indicators;
 mod books;
 mod limits;
 mod random;

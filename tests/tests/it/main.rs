@@ -22,6 +22,7 @@ mod hostile;
 mod canaries;
 mod detection;
 mod backtest;
+mod indicators;
 mod sigma;
 mod notifications;
 mod pipelines;

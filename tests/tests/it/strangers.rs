@@ -40,6 +40,16 @@ impl Filled {
         let _put = org
             .put_as("admin", "/api/v1/pipelines/logs", &steps)
             .must_be(201);
+        let made =
+            json!({"value": format!("{canary}.example.com"), "threat": canary, "feed": "shared"});
+        let made = org
+            .tell_as("admin", "/api/v1/indicators", &made)
+            .must_be(201);
+        let indicator = made.json()["id"].to_string();
+        let list = json!({"type": "string", "list": [canary], "description": canary});
+        let _put = org
+            .put_as("admin", "/api/v1/allow-lists/shared", &list)
+            .must_be(201);
         org.rules_are_loaded();
         let (channel, notification) = told(&org, &canary);
         send_all(&org, &canary, &trace);
@@ -66,6 +76,9 @@ impl Filled {
             ("/api/v1/channels/", channel),
             ("/api/v1/notifications/", notification),
             ("/api/v1/rules/", rule),
+            ("/api/v1/indicators/", indicator),
+            ("/api/v1/indicator-feeds/", "shared".to_owned()),
+            ("/api/v1/allow-lists/", "shared".to_owned()),
             ("/api/v1/traces/", trace),
             ("/api/v1/pipelines/", "logs".to_owned()),
             ("/api/v1/metrics/label/", "who".to_owned()),
@@ -124,6 +137,16 @@ impl Filled {
             }
             ("PUT", "/api/v1/rules/{id}/enabled") => body(json!({"enabled": false})),
             ("PUT", "/api/v1/pipelines/{signal}") => body(json!({"steps": []})),
+            ("POST", "/api/v1/indicators") => body(json!({"value": "203.0.113.77"})),
+            ("POST", "/api/v1/indicators/import") => Some((
+                "?feed=mine".to_owned(),
+                json!({"objects": [{"type": "indicator", "id": "i",
+                    "pattern": "[ipv4-addr:value = '203.0.113.78']"}]}),
+            )),
+            ("PUT", "/api/v1/indicator-feeds/{name}") => body(json!({"trust": 50})),
+            ("PUT", "/api/v1/allow-lists/{name}") => {
+                body(json!({"type": "string", "list": ["mine"]}))
+            }
             ("POST", "/api/v1/pipelines/test") => {
                 body(json!({"signal": "logs", "events": [{"message": "m"}]}))
             }
@@ -377,12 +400,17 @@ fn permissions(ours: &Filled) -> BTreeMap<&'static str, Vec<String>> {
 
 /// The answer to a role that may ask the route, about things that are not its own.
 fn foreign(route: &Route, answer: &Answer, place: &str) {
-    // A label and a pipeline are asked for by a name that everybody's has.
-    let by_name = ["/label/", "/pipelines/"];
+    // A label, a pipeline, a feed and an allow-list are asked for by a name that everybody's has.
+    let by_name = [
+        "/label/",
+        "/pipelines/",
+        "/indicator-feeds/",
+        "/allow-lists/",
+    ];
     let by_name = by_name.iter().any(|part| route.pattern.contains(part));
     let names_a_thing = route.pattern.contains('{') && !by_name;
-    // One's own pipeline, which is removed on the way.
-    if route.pattern.contains("/pipelines/") && answer.status == 404 {
+    // One's own, which is made and removed on the way.
+    if by_name && !route.pattern.contains("/label/") && answer.status == 404 {
         return;
     }
     let changes = route.method != "GET" && !route.pattern.ends_with("/search");

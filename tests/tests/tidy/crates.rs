@@ -4,18 +4,23 @@ use crate::tree::{none, rust, workspace};
 
 /// Each crate with those of ours that it may use. Services never use one another, and what crosses
 /// a process boundary lives in `shared` alone.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("shared", &[]),
     ("scrubber", &["shared"]),
     ("detection", &["shared"]),
     ("runtime", &["shared"]),
+    // What services and the operator's tool do alike with the control tables of indicators.
+    ("feeds", &["shared", "detection", "runtime"]),
     ("ingest-gateway", &["shared", "runtime"]),
     (
         "normalizer-worker",
-        &["shared", "scrubber", "detection", "runtime"],
+        &["shared", "scrubber", "detection", "runtime", "feeds"],
     ),
-    ("query-api", &["shared", "scrubber", "detection", "runtime"]),
-    ("admin", &["shared", "detection", "runtime"]),
+    (
+        "query-api",
+        &["shared", "scrubber", "detection", "runtime", "feeds"],
+    ),
+    ("admin", &["shared", "detection", "runtime", "feeds"]),
     ("load", &["shared", "runtime"]),
     ("devstack", &[]),
     // Stands by itself: it says what the others do, and uses none of it.
@@ -31,6 +36,7 @@ const ALL_AND_TESTS: &[&str] = &[
     "scrubber",
     "detection",
     "runtime",
+    "feeds",
     "ingest-gateway",
     "normalizer-worker",
     "query-api",

@@ -14,6 +14,8 @@ const HOMES: &[&str] = &[
     // Whether a store answers.
     "runtime/src/pg.rs",
     "runtime/src/clickhouse",
+    // The content of feeds, which several services and the operator's tool write.
+    "feeds/src/",
     // Keys, the installation, the state of a batch.
     "ingest-gateway/src/store/",
     // Leases and the ledger; what is committed with a batch; what is asked of the stores about it.
@@ -26,12 +28,12 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/audit.rs",
     "normalizer-worker/src/store.rs",
     "normalizer-worker/src/control_loader.rs",
-    "normalizer-worker/src/indicator_files.rs",
     "normalizer-worker/src/gauges.rs",
     "normalizer-worker/src/housekeeping.rs",
     "query-api/src/store/",
     // Tests and benchmarks ask the stores past the services.
     "runtime/tests/",
+    "feeds/tests/",
     "normalizer-worker/tests/",
     "ingest-gateway/tests/",
     "query-api/tests/",
