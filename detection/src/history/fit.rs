@@ -2,11 +2,12 @@
 //! with the reason.
 
 use crate::rules::path::{self, INDICATOR_PATH, Source};
-use crate::rules::{Condition, Operator, Problem, Rule, RuleSet};
+use crate::rules::{Condition, Operator, Problem, Rule, RuleSet, WindowDef};
 use millrace_shared::{Role, Signal};
 use serde_json::Value;
 
 const SENT_OF_RESOURCE: &str = "asks for the resource's own service, host or environment, and rows do not tell them from the event's";
+const SILENCE: &str = "is noticed by the clock, which history does not have";
 const NULLS: &str = "asks whether a field is there, be it null, and rows do not keep null";
 const EVENT_TIMES: &str =
     "asks for the time of a span event, and rows have the span's start where there was none";
@@ -51,6 +52,9 @@ pub fn check(set: &RuleSet, rule: &Rule, signals: &[Signal]) -> Result<(), Probl
     if signals.contains(&Signal::Metrics) {
         let what = "names metrics, which are kept as samples of series and not as events";
         return Err(Problem::new("scope", what));
+    }
+    if let Some(WindowDef::Silence { .. }) = &rule.def.window {
+        return Err(Problem::new("window", SILENCE));
     }
     let mut wrong = None;
     for selection in rule.def.selections() {
@@ -188,6 +192,10 @@ mod tests {
             ("traces", with("status", "eq_ci", json!("unset"))),
             ("traces", with("events.timestamp", "exists", json!(true))),
             ("traces", json!({"group_by": ["kind"]})),
+            (
+                "logs",
+                json!({"window": {"kind": "silence", "seconds": 600}, "group_by": ["host"]}),
+            ),
             (
                 "rum",
                 with("event_type", "in_ci", json!(["error", "pageview"])),

@@ -63,6 +63,8 @@ struct Waiting {
     message: String,
     severity: Severity,
     risk_score: u8,
+    /// Whether only the base of a share was hit, of which no alert tells.
+    of_base: bool,
     hits: Vec<Hit>,
 }
 
@@ -131,7 +133,7 @@ impl Replay {
         }
         Seen {
             at_ns,
-            matched: !self.found.is_empty(),
+            matched: self.found.iter().any(|found| !found.is_base),
         }
     }
 
@@ -231,20 +233,33 @@ impl Matched<'_, '_> {
             value: self.found.distinct.unwrap_or(0),
             event: id.0.as_u128(),
         };
-        let of_group = waiting.entry(group).or_insert_with(|| {
-            let (values, message) = self.say();
-            Waiting {
-                dedupe: self.found.dedupe.unwrap_or(group),
-                group: values,
-                message,
-                severity: self.found.severity,
-                risk_score: 0,
-                hits: Vec::new(),
-            }
-        });
-        of_group.severity = of_group.severity.max(self.found.severity);
-        of_group.risk_score = of_group.risk_score.max(self.view.verdict.score);
+        let of_group = waiting.entry(group).or_insert_with(|| self.waiting(group));
+        if of_group.of_base && !self.found.is_base {
+            let hits = std::mem::take(&mut of_group.hits);
+            *of_group = Waiting {
+                hits,
+                ..self.waiting(group)
+            };
+        }
+        if !self.found.is_base {
+            of_group.severity = of_group.severity.max(self.found.severity);
+            of_group.risk_score = of_group.risk_score.max(self.view.verdict.score);
+        }
         of_group.hits.push(hit);
+    }
+
+    /// A group of which this is the first.
+    fn waiting(&self, group: u128) -> Waiting {
+        let (values, message) = self.say();
+        Waiting {
+            dedupe: self.found.dedupe.unwrap_or(group),
+            group: values,
+            message,
+            severity: self.found.severity,
+            risk_score: 0,
+            of_base: self.found.is_base,
+            hits: Vec::new(),
+        }
     }
 
     /// Raises its alert, or joins it to one.

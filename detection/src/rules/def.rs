@@ -46,11 +46,12 @@ pub struct RuleDef {
 }
 
 impl RuleDef {
-    /// Every selection in it: that of its exceptions, and its own.
+    /// Every selection in it: those of its exceptions, its own, and those of its window.
     pub fn selections(&self) -> impl Iterator<Item = &Selection> {
         let exceptions = self.exceptions.iter();
         let exceptions = exceptions.map(|exception| &exception.selection);
-        exceptions.chain([&self.selection])
+        let of_window = self.window.iter().flat_map(WindowDef::selections);
+        exceptions.chain([&self.selection]).chain(of_window)
     }
 }
 

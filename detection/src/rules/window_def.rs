@@ -114,6 +114,25 @@ pub struct SequenceStep {
 const SECONDS_PER_DAY: u32 = 24 * 3600;
 
 impl WindowDef {
+    /// The selections that it has beside the rule's own.
+    pub fn selections(&self) -> impl Iterator<Item = &Selection> {
+        let (base, steps): (Option<&Selection>, &[SequenceStep]) = match self {
+            WindowDef::Ratio { base, .. } => (base.as_ref(), &[]),
+            WindowDef::Sequence { steps, .. } => (None, steps),
+            WindowDef::Count { .. }
+            | WindowDef::Distinct { .. }
+            | WindowDef::Sum { .. }
+            | WindowDef::Rate { .. }
+            | WindowDef::NewValue { .. }
+            | WindowDef::Silence { .. }
+            | WindowDef::Spike { .. }
+            | WindowDef::Travel { .. }
+            | WindowDef::Correlation(_) => (None, &[]),
+        };
+        base.into_iter()
+            .chain(steps.iter().map(|step| &step.selection))
+    }
+
     /// Length of the window.
     #[must_use]
     pub fn seconds(&self) -> u32 {

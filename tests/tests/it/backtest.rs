@@ -16,60 +16,96 @@ const LENGTH: i64 = 240;
 /// Requests of a stretch.
 const REQUESTS: usize = 4;
 
-/// Rules of every kind of window, and of none.
+/// A rule of failed logins, but for what else is said of it.
+fn rule(id: &str, scope: &str, more: Value) -> Value {
+    let mut rule = json!({"id": id, "name": id, "severity": "medium", "message": "{service}",
+        "scope": [scope], "selection": [
+            {"field": "event_type", "op": "eq", "value": "AUTHENTICATION"},
+            {"field": "outcome", "op": "eq", "value": "FAILURE"},
+            {"field": "service", "op": "eq", "value": "history"}]});
+    let members = rule.as_object_mut().unwrap();
+    members.extend(more.as_object().unwrap().clone());
+    rule
+}
+
+/// Rules of every kind of window that can only grow, and of none.
 fn rules() -> Vec<Value> {
-    let failure = json!([{"field": "event_type", "op": "eq", "value": "AUTHENTICATION"},
-                         {"field": "outcome", "op": "eq", "value": "FAILURE"},
-                         {"field": "service", "op": "eq", "value": "history"}]);
-    let rule = |id: &str, scope: &str, more: Value| {
-        let mut rule = json!({"id": id, "name": id, "severity": "medium", "message": "{service}",
-            "scope": [scope], "selection": failure});
-        let members = rule.as_object_mut().unwrap();
-        members.extend(more.as_object().unwrap().clone());
-        rule
+    let window = |id: &str, window: Value, group: &str| {
+        rule(id, "audit", json!({"window": window, "group_by": [group]}))
     };
-    let step = |outcome: &str| {
-        json!({"all": [{"field": "service", "op": "eq", "value": "history"},
-                       {"field": "outcome", "op": "eq", "value": outcome}]})
-    };
-    vec![
+    let mut rules = vec![
         rule(
             "plain",
             "audit",
             json!({"dedupe": {"keys": ["actor.id"], "window_seconds": 600}}),
         ),
-        rule(
+        window(
             "count",
-            "audit",
-            json!({"window": {"kind": "count", "seconds": 60, "threshold": 4},
-            "group_by": ["ip"]}),
+            json!({"kind": "count", "seconds": 60, "threshold": 4}),
+            "ip",
         ),
-        rule(
+        window(
             "distinct",
-            "audit",
-            json!({"window": {"kind": "distinct", "seconds": 120, "threshold": 3,
-            "field": "actor.id"}, "group_by": ["ip"]}),
+            json!({"kind": "distinct", "seconds": 120, "threshold": 3, "field": "actor.id"}),
+            "ip",
         ),
-        rule(
+        window(
             "mail",
-            "audit",
-            json!({"window": {"kind": "count", "seconds": 200, "threshold": 3},
-            "group_by": ["actor.email"]}),
+            json!({"kind": "count", "seconds": 200, "threshold": 3}),
+            "actor.email",
         ),
+        window(
+            "rate",
+            json!({"kind": "rate", "seconds": 60, "per_second": 0.06}),
+            "ip",
+        ),
+    ];
+    rules.extend(orders());
+    rules.extend(sums());
+    rules
+}
+
+/// What follows upon what.
+fn orders() -> [Value; 2] {
+    let outcome = |outcome: &str| json!({"field": "outcome", "op": "eq", "value": outcome});
+    let service = json!({"field": "service", "op": "eq", "value": "history"});
+    let step = |word: &str| json!({"all": [service, outcome(word)]});
+    [
         rule(
             "order",
             "audit",
             json!({"selection": {"any": [step("FAILURE"), step("SUCCESS")]},
-            "window": {"kind": "correlation", "of": "temporal_ordered", "seconds": 90,
-                "steps": [{"group_by": ["ip"]}, {"group_by": ["ip"]}]}}),
+                "window": {"kind": "correlation", "of": "temporal_ordered", "seconds": 90,
+                    "steps": [{"group_by": ["ip"]}, {"group_by": ["ip"]}]}}),
+        ),
+        rule(
+            "sequence",
+            "audit",
+            json!({"selection": [service], "group_by": ["ip"],
+                "window": {"kind": "sequence", "seconds": 100, "steps": [
+                    {"selection": [outcome("FAILURE")], "count": 2},
+                    {"selection": [outcome("SUCCESS")]}]}}),
+        ),
+    ]
+}
+
+/// What adds up, of numbers that were sent as such.
+fn sums() -> [Value; 2] {
+    let failed = json!({"field": "status", "op": "gte", "value": 500});
+    [
+        rule(
+            "sum",
+            "logs",
+            json!({"selection": [failed], "group_by": ["client.host"],
+                "window": {"kind": "sum", "seconds": 100, "threshold": 800, "field": "bytes"}}),
         ),
         rule(
             "bytes",
             "logs",
-            json!({"selection": {"any": [
-                {"field": "status", "op": "gte", "value": 500}]},
-            "window": {"kind": "correlation", "of": "value_sum", "seconds": 100, "bounds": {"gte": 800},
-                "steps": [{"group_by": ["client.host"], "fields": ["bytes"]}]}}),
+            json!({"selection": {"any": [failed]},
+                "window": {"kind": "correlation", "of": "value_sum", "seconds": 100,
+                    "bounds": {"gte": 800},
+                    "steps": [{"group_by": ["client.host"], "fields": ["bytes"]}]}}),
         ),
     ]
 }
@@ -168,7 +204,7 @@ fn history_answers_as_it_was_live() {
         of_history.sort();
         let of_live = live(&org, id);
         assert_eq!(of_history, of_live, "{id}");
-        let table = if id == "bytes" {
+        let table = if rule["scope"][0] == "logs" {
             "logs"
         } else {
             "audit_events"
