@@ -327,18 +327,25 @@ const TAILS: &[&[u8; 3]] = &[
     b"ono", b"oon", b"mer", b"bil", b"vil", b"lar", b"tlf", b"num", b"ure",
 ];
 
-/// The letters before the last one in `TAILS`, by the last one.
-static LAST_BUT_ONE: [u32; 32] = {
-    let mut letters = [0; 32];
+/// Letters of the alphabet, with room for the marks beside them.
+const LETTERS: usize = 32;
+
+/// The last letters but two in `TAILS` (in any case), by the last two.
+static TAIL_STARTS: [u32; LETTERS * LETTERS] = {
+    let mut starts = [0; LETTERS * LETTERS];
     let mut index = 0;
     #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
     while index < TAILS.len() {
-        let [_, before, last] = *TAILS[index];
-        letters[(last & 0x1f) as usize] |= 1 << (before & 0x1f);
+        let [first, second, third] = *TAILS[index];
+        starts[place(second, third)] |= 1 << (first & 0x1f);
         index += 1;
     }
-    letters
+    starts
 };
+
+const fn place(second: u8, third: u8) -> usize {
+    (second & 0x1f) as usize * LETTERS + (third & 0x1f) as usize
+}
 
 /// A glance at the last letters: most names end here.
 #[inline]
@@ -346,13 +353,9 @@ pub(crate) fn may_matter(name: &[u8]) -> bool {
     match name {
         [.., 0x80..=0xff, _] => true,
         [.., a, b, c] if c.is_ascii_alphabetic() => {
-            let letters = LAST_BUT_ONE
-                .get(usize::from(c & 0x1f))
-                .copied()
-                .unwrap_or(0);
-            let tail = [a | 0x20, b | 0x20, c | 0x20];
-            letters >> (b & 0x1f) & 1 == 1 && TAILS.contains(&&tail)
-                || matches!(tail, [_, b'p', b'w'] | [_, b'n', b'o' | b'r'])
+            let starts = TAIL_STARTS.get(place(*b, *c)).copied().unwrap_or(0);
+            starts >> (a & 0x1f) & 1 == 1
+                || matches!((b | 0x20, c | 0x20), (b'p', b'w') | (b'n', b'o' | b'r'))
         }
         [_, _, ..] => true,
         _ => false,

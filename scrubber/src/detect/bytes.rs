@@ -148,24 +148,25 @@ pub(crate) fn ends_ci(text: &[u8], end: usize, lower: &[u8]) -> bool {
     end >= lower.len() && starts_ci(text, end - lower.len(), lower)
 }
 
-/// Words to look for before and after a number, with the letters they begin with.
+/// Words to look for before and after a number, with the second letters there are for each first:
+/// most words of a text end at a glance.
 pub(crate) struct Context {
     words: &'static [&'static [u8]],
-    initials: u32,
+    seconds: [u32; 32],
 }
 
 impl Context {
     /// Words in lower case; those of other scripts are taken as they are.
     pub(crate) const fn new(words: &'static [&'static [u8]]) -> Context {
-        let mut initials = 0;
+        let mut seconds = [0; 32];
         let mut index = 0;
+        #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
         while index < words.len() {
-            #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
-            let first = words[index][0];
-            initials |= 1 << (first & 0x1f);
+            let (first, second) = (words[index][0], words[index][1]);
+            seconds[(first & 0x1f) as usize] |= 1 << (second & 0x1f);
             index += 1;
         }
-        Context { words, initials }
+        Context { words, seconds }
     }
 
     /// Whether one of the words starts a word within the range, in any case.
@@ -187,7 +188,9 @@ impl Context {
             let divided = !last.is_ascii_alphabetic() || earlier == b'\\' && is_escape(last);
             let starts = byte.is_ascii_alphabetic() && divided || *byte >= 0xc0;
             (earlier, last) = (last, *byte);
-            if !starts || self.initials >> (byte & 0x1f) & 1 == 0 {
+            let seconds = self.seconds.get(usize::from(byte & 0x1f)).copied();
+            let second = at(text, from + index + 1) & 0x1f;
+            if !starts || seconds.unwrap_or(0) >> second & 1 == 0 {
                 return None;
             }
             let here = |word: &&&[u8]| starts_ci(text, from + index, word);

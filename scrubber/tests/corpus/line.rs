@@ -175,7 +175,7 @@ pub(crate) const FORMATS: &[Carrier] = &[
     ("a;b;{};d", Plain),
     ("x,{},y", Plain),
     ("one\t{}\ttwo", Plain),
-    ("SELECT * FROM t WHERE v = '{}' LIMIT 10", Plain),
+    ("syntax error near v = '{}' at line 1", Plain),
     (
         "ValueError: invalid value: '{}'\n  File \"app.py\", line 17",
         Plain,
