@@ -16,6 +16,7 @@ pub fn snapshot(rules: usize, indicators: usize) -> Control {
     let organisation = OrganisationRow {
         org: ORG,
         pepper: [7; 32],
+        pepper_version: 1,
         pii_policy: json!({}),
         settings: json!({}),
     };

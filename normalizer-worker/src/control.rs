@@ -13,7 +13,7 @@ use millrace_detection::rules::{BusinessHours, Rule};
 use millrace_detection::{
     Indicator, IndicatorIndex, OrgSettings, RuleDef, RuleMatch, RuleSet, Verdict,
 };
-use millrace_scrubber::{Policy, Scrubber};
+use millrace_scrubber::{Pepper, Policy, Scrubber};
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::OrgId;
@@ -129,6 +129,7 @@ impl Control {
         let nobody = OrganisationRow {
             org: OrgId::nil(),
             pepper: [0; 32],
+            pepper_version: 1,
             pii_policy: serde_json::Value::Null,
             settings: serde_json::Value::Null,
         };
@@ -245,6 +246,7 @@ fn digest(row: &OrganisationRow, sources: &Sources<'_>) -> [u8; 32] {
         digest.update(bytes);
     };
     part(&row.pepper);
+    part(&row.pepper_version.to_le_bytes());
     part(row.pii_policy.to_string().as_bytes());
     part(row.settings.to_string().as_bytes());
     for pipeline in &sources.pipelines {
@@ -316,9 +318,12 @@ fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber
             Policy::default()
         })
     };
-    Scrubber::new(&policy.with_hashed_paths(), &row.pepper).unwrap_or_else(|error| {
+    let pepper = || Pepper::new(row.pepper_version, &row.pepper);
+    let made = pepper().and_then(|pepper| Scrubber::new(&policy.with_hashed_paths(), pepper));
+    made.unwrap_or_else(|error| {
         problem(format!("scrubbing policy: {error}"));
-        Scrubber::new(&Policy::default().with_hashed_paths(), &row.pepper)
+        pepper()
+            .and_then(|pepper| Scrubber::new(&Policy::default().with_hashed_paths(), pepper))
             .unwrap_or_else(|_| unreachable!("the default policy is valid and the pepper is long"))
     })
 }
@@ -373,6 +378,7 @@ mod tests {
         OrganisationRow {
             org: OrgId::from_u128(org),
             pepper: [7; 32],
+            pepper_version: 1,
             pii_policy: json!({}),
             settings: json!({}),
         }

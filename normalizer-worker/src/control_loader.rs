@@ -290,15 +290,19 @@ async fn read_organisations(
     revision: i64,
 ) -> Result<Vec<OrganisationRow>, WorkerError> {
     let sql = format!(
-        "SELECT org_id, pepper, pii_policy, settings FROM organisation_version WHERE {AT} ORDER BY org_id"
+        "SELECT org_id, pepper, pepper_version, pii_policy, settings FROM organisation_version \
+          WHERE {AT} ORDER BY org_id"
     );
     let organisation = |row: &Row| {
         let pepper: &[u8] = row.try_get("pepper")?;
+        let version: i32 = row.try_get("pepper_version")?;
         Ok(OrganisationRow {
             org: row.try_get("org_id")?,
             pepper: pepper
                 .try_into()
                 .map_err(|_| WorkerError::Control("a pepper is not 32 bytes".to_owned()))?,
+            pepper_version: u32::try_from(version)
+                .map_err(|_| WorkerError::Control("a pepper has no version".to_owned()))?,
             pii_policy: row.try_get("pii_policy")?,
             settings: row.try_get("settings")?,
         })

@@ -32,6 +32,8 @@ pub struct OrganisationRow {
     pub org: OrgId,
     /// Keys the hashes of its scrubbed values.
     pub pepper: [u8; 32],
+    /// Which of its peppers that is; stands in the hashes.
+    pub pepper_version: u32,
     /// `scrubber::Policy`; `{}` is the default.
     pub pii_policy: serde_json::Value,
     /// Detection settings (time zone, working hours); `{}` is the default.

@@ -1,14 +1,26 @@
-//! Prints how fast one core scrubs text without and with personal data.
+//! Prints how fast one core scrubs text without and with personal data, and lines of the usual
+//! programs; the lines of files too, where some are named.
 //!
-//! `cargo run --release -p millrace-scrubber --example throughput`
+//! `cargo run --release -p millrace-scrubber --example throughput -- /var/log/dpkg.log`
 
 #![expect(clippy::print_stdout, reason = "its answer is what it prints")]
+
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "shared with the tests, which use all of it"
+)]
+#[path = "../tests/corpus/dice.rs"]
+mod dice;
+#[path = "../tests/corpus/ordinary.rs"]
+mod ordinary;
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use bumpalo::Bump;
-use millrace_scrubber::{ClassSet, Policy, Scrubber};
+use millrace_scrubber::{ClassSet, Pepper, Policy, Scrubber};
 
 /// Ordinary messages; `{}` takes a number that differs per line.
 const CLEAN: &[&str] = &[
@@ -66,8 +78,8 @@ fn measure(scrubber: &Scrubber, name: &str, lines: &[String]) {
         rates.push(bytes as f64 / start.elapsed().as_secs_f64() / 1e6);
         arena.reset();
     }
-    rates.sort_by(f64::total_cmp);
-    let rate = rates.get(rates.len() / 2).copied().unwrap_or_default();
+    // The best round: what else the machine does takes from all of them, and adds to none.
+    let rate = rates.into_iter().fold(0.0, f64::max);
     #[expect(clippy::cast_precision_loss, reason = "a rate to three digits")]
     let per_line = bytes as f64 / lines.len() as f64;
     println!(
@@ -78,9 +90,23 @@ fn measure(scrubber: &Scrubber, name: &str, lines: &[String]) {
 }
 
 fn main() -> Result<(), millrace_scrubber::PolicyError> {
-    let scrubber = Scrubber::new(&Policy::default(), b"a pepper for measuring")?;
+    let pepper = Pepper::new(1, b"a pepper for measuring")?;
+    let scrubber = Scrubber::new(&Policy::default(), pepper)?;
     let clean = lines(false);
     let personal = lines(true);
+    let mut dice = dice::Dice::new(1);
+    let usual: Vec<String> = (0..20_000).map(|_| ordinary::line(&mut dice)).collect();
+    measure(&scrubber, "usual log lines", &usual);
+    measure(&scrubber, "usual, one long text", &[usual.join("\n")]);
+    for path in std::env::args().skip(1) {
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let lines: Vec<String> = String::from_utf8_lossy(&bytes)
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        measure(&scrubber, name, &lines);
+    }
     measure(&scrubber, "clean strings", &clean);
     measure(&scrubber, "10 % personal strings", &personal);
     for (index, line) in CLEAN.iter().enumerate() {

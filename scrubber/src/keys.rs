@@ -41,6 +41,18 @@ const WORDS: &[(&[u8], Force)] = &[
     (b"passwords", Sure),
     (b"passwd", Sure),
     (b"passwort", Sure),
+    (b"kennwort", Sure),
+    (b"passe", Maybe),
+    (b"contrasena", Sure),
+    (b"senha", Sure),
+    (b"wachtwoord", Sure),
+    (b"losenord", Sure),
+    (b"salasana", Sure),
+    (b"adgangskode", Sure),
+    (b"haslo", Sure),
+    (b"heslo", Sure),
+    (b"parola", Sure),
+    (b"sifre", Sure),
     (b"passphrase", Sure),
     (b"passcode", Sure),
     (b"pwd", Sure),
@@ -87,6 +99,15 @@ const SUFFIXES: &[&[u8]] = &[
     b"appsecret",
     b"sharedsecret",
     b"consumersecret",
+    b"motdepasse",
+];
+
+/// The same with letters beyond ASCII, as the last of a name that has such. What divides words there
+/// is not known, so a name may end in them.
+#[rustfmt::skip]
+const FOREIGN: &[&str] = &[
+    "contraseña", "lösenord", "hasło", "şifre", "пароль", "Пароль", "ПАРОЛЬ", "секрет", "密码", "密碼", "口令",
+    "パスワード", "비밀번호", "암호", "κωδικός", "סיסמה", "पासवर्ड",
 ];
 
 /// `… key` is sensitive after one of these only: `api_key`, but neither `key` nor `primary_key`.
@@ -197,7 +218,26 @@ const PHONES: &[&[u8]] = &[
     b"whatsapp",
     b"phonenumber",
     b"mobilenumber",
+    b"telefon",
+    b"telefono",
+    b"telefone",
+    b"telefoon",
+    b"telefonnummer",
+    b"mobilnummer",
+    b"mobiltelefon",
+    b"handynummer",
+    b"rufnummer",
+    b"mobil",
+    b"movil",
+    b"celular",
+    b"tlf",
 ];
+
+/// Words behind one for telephones that leave it one: `phone_no`.
+const NUMBERS: &[&[u8]] = &[b"number", b"no", b"nr", b"num", b"nummer"];
+
+/// Before `… signature` in the address of a file in a cloud's storage: whoever has it may read.
+const SIGNATURE_OWNERS: &[&[u8]] = &[b"amz", b"goog"];
 
 /// Whole parts of a path below which everything is secret: `http.cookies.sid`.
 const CONTAINERS: &[&[u8]] = &[
@@ -283,33 +323,39 @@ const TAILS: &[&[u8; 3]] = &[
     b"srf", b"uth", b"kie", b"ies", b"key", b"eys", b"lue", b"ain", b"ext", b"raw",
     b"ing", b"irm", b"eat", b"new", b"old", b"ent", b"ted", b"enc", b"der", b"ash",
     b"hed", b"est", b"one", b"nes", b"ile", b"tel", b"fax", b"ell", b"sdn", b"app",
-    b"ber", b"ssn",
+    b"ber", b"ssn", b"sse", b"ena", b"nha", b"ana", b"slo", b"ola", b"fre", b"fon",
+    b"ono", b"oon", b"mer", b"bil", b"vil", b"lar", b"tlf", b"num", b"ure",
 ];
 
-/// The letters before the last one in `TAILS`, by the last one.
-static LAST_BUT_ONE: [u32; 32] = {
-    let mut letters = [0; 32];
+/// Letters of the alphabet, with room for the marks beside them.
+const LETTERS: usize = 32;
+
+/// The last letters but two in `TAILS` (in any case), by the last two.
+static TAIL_STARTS: [u32; LETTERS * LETTERS] = {
+    let mut starts = [0; LETTERS * LETTERS];
     let mut index = 0;
     #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
     while index < TAILS.len() {
-        let [_, before, last] = *TAILS[index];
-        letters[(last & 0x1f) as usize] |= 1 << (before & 0x1f);
+        let [first, second, third] = *TAILS[index];
+        starts[place(second, third)] |= 1 << (first & 0x1f);
         index += 1;
     }
-    letters
+    starts
 };
+
+const fn place(second: u8, third: u8) -> usize {
+    (second & 0x1f) as usize * LETTERS + (third & 0x1f) as usize
+}
 
 /// A glance at the last letters: most names end here.
 #[inline]
 pub(crate) fn may_matter(name: &[u8]) -> bool {
     match name {
+        [.., 0x80..=0xff, _] => true,
         [.., a, b, c] if c.is_ascii_alphabetic() => {
-            let letters = LAST_BUT_ONE
-                .get(usize::from(c & 0x1f))
-                .copied()
-                .unwrap_or(0);
-            let tail = [a | 0x20, b | 0x20, c | 0x20];
-            letters >> (b & 0x1f) & 1 == 1 && TAILS.contains(&&tail) || tail.ends_with(b"pw")
+            let starts = TAIL_STARTS.get(place(*b, *c)).copied().unwrap_or(0);
+            starts >> (a & 0x1f) & 1 == 1
+                || matches!((b | 0x20, c | 0x20), (b'p', b'w') | (b'n', b'o' | b'r'))
         }
         [_, _, ..] => true,
         _ => false,
@@ -342,6 +388,9 @@ fn has_container(path: &[u8]) -> bool {
 
 /// The built-in verdict on a name.
 fn kind(name: &[u8]) -> KeyKind {
+    if is_foreign(name) {
+        return KeyKind::Sensitive(Sure);
+    }
     let Some((word, rest)) = Word::last_of(name) else {
         return KeyKind::Plain;
     };
@@ -363,10 +412,15 @@ fn kind(name: &[u8]) -> KeyKind {
     match before.map(|(before, rest)| (sensitive_word(&before, rest), before)) {
         Some((Some(force), _)) if word.is_in(MODIFIERS) => KeyKind::Sensitive(force),
         Some((Some(Sure), _)) if word.is_in(HASH_MODIFIERS) => KeyKind::Sensitive(Sure),
-        Some((_, before)) if word.is(b"number") && before.is_in(PHONES) => KeyKind::Phone,
+        Some((_, before)) if word.is_in(NUMBERS) && before.is_in(PHONES) => KeyKind::Phone,
         Some((_, before)) if word.is(b"number") && before.is(b"ssn") => KeyKind::Ssn,
         _ => KeyKind::Plain,
     }
+}
+
+/// Whether a name ends in a sensitive word with letters beyond ASCII.
+pub(crate) fn is_foreign(name: &[u8]) -> bool {
+    !name.is_ascii() && FOREIGN.iter().any(|word| name.ends_with(word.as_bytes()))
 }
 
 /// Whether a word, given what stands before it, is one of ours.
@@ -380,6 +434,7 @@ fn sensitive_word(word: &Word, rest: &[u8]) -> Option<Force> {
     let owners = match word.bytes() {
         b"key" | b"keys" => KEY_OWNERS,
         b"tokens" => TOKENS_OWNERS,
+        b"signature" => SIGNATURE_OWNERS,
         _ => return None,
     };
     Word::last_of(rest)
@@ -581,6 +636,15 @@ mod tests {
     }
 
     #[test]
+    fn names_of_other_languages_and_clouds() {
+        #[rustfmt::skip]
+        let sensitive = ["mot_de_passe", "motDePasse", "db.contraseña", "Kennwort", "новый_пароль", "用户密码", "X-Amz-Signature"];
+        assert!(sensitive.into_iter().all(is_sensitive));
+        let plain = ["señora", "file_signature", "passes", "errno"];
+        assert!(!plain.into_iter().any(is_sensitive));
+    }
+
+    #[test]
     fn the_glance_misses_no_word() {
         let words = WORDS
             .iter()
@@ -591,8 +655,10 @@ mod tests {
             .chain(HASH_MODIFIERS)
             .chain(PHONES)
             .copied();
-        let single: [&[u8]; 5] = [b"key", b"keys", b"tokens", b"number", b"ssn"];
-        for word in words.chain(more).chain(single) {
+        let more = more.chain(NUMBERS.iter().copied());
+        let foreign = FOREIGN.iter().map(|word| word.as_bytes());
+        let single: [&[u8]; 6] = [b"key", b"keys", b"tokens", b"signature", b"x_no", b"ssn"];
+        for word in words.chain(more).chain(foreign).chain(single) {
             assert!(may_matter(word), "{}", String::from_utf8_lossy(word));
         }
     }
@@ -607,6 +673,10 @@ mod tests {
             "tel",
             "contact.fax",
             "msisdn",
+            "phone_no",
+            "mobileNo",
+            "telefonnummer",
+            "numero_telefono",
         ] {
             assert_eq!(kind(name), KeyKind::Phone, "{name}");
         }

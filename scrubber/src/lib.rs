@@ -27,10 +27,13 @@ mod detect;
 mod spans;
 mod canonical;
 mod pseudonym;
+mod pepper;
 mod replace;
 mod scrubber;
+mod event;
 
 pub use class::{Class, ClassSet};
+pub use pepper::Pepper;
 pub use policy::{PathRule, Policy, PolicyError, Strategy};
 pub use replace::is_marked;
 pub use scrubber::{FieldPlan, Scrubbed, Scrubber};

@@ -12,6 +12,8 @@ use crate::class::{CLASSES, Class};
 const MAX_PATH_RULES: usize = 256;
 /// Extra key words per policy, for the same reason.
 const MAX_KEY_WORDS: usize = 256;
+/// The same with those that [`Policy::with_hashed_paths`] may add.
+const MAX_WITH_HASHED: usize = MAX_PATH_RULES + HASHED_PATHS.len();
 /// Bytes of one path or key word: the longest field name the ingest contract allows.
 const MAX_PATH_BYTES: usize = 256;
 
@@ -146,7 +148,7 @@ impl Policy {
     /// # Errors
     /// The first thing found wrong.
     pub fn validate(&self) -> Result<(), PolicyError> {
-        limit("path rules", self.paths.len(), MAX_PATH_RULES)?;
+        limit("path rules", self.paths.len(), MAX_WITH_HASHED)?;
         limit("key words", self.sensitive_keys.len(), MAX_KEY_WORDS)?;
         limit("key words", self.plain_keys.len(), MAX_KEY_WORDS)?;
         check_strategies(&self.classes)?;
@@ -169,6 +171,11 @@ impl Policy {
             }
         }
         Ok(())
+    }
+
+    /// The strategy of every class where no path rule holds.
+    pub fn effective(&self) -> impl Iterator<Item = (Class, Strategy)> {
+        Class::ALL.into_iter().zip(self.strategies())
     }
 
     /// The strategies of fields that no path rule names.
@@ -262,6 +269,21 @@ mod tests {
         }
         let twice = parse(r#"{"paths":[{"path":"a"},{"path":"a"}]}"#).validate();
         assert_eq!(twice, Err(PolicyError::DoublePath("a".into())));
+    }
+
+    #[test]
+    fn who_is_joined_on_is_hashed_unless_the_policy_says_otherwise() {
+        let own = r#"{"paths":[{"path":"user_id","classes":{"email":"remove"}}]}"#;
+        let completed = parse(own).with_hashed_paths();
+        let of = |path: &str| {
+            let mut rules = completed.paths.iter();
+            rules.find(|rule| rule.path == path).unwrap().classes[&Class::Email]
+        };
+        assert_eq!(
+            (of("actor.email"), of("user_id")),
+            (Strategy::Hash, Strategy::Remove)
+        );
+        assert_eq!(completed.clone().with_hashed_paths(), completed);
     }
 
     #[test]

@@ -5,13 +5,12 @@
 use std::fmt::Write;
 
 use bumpalo::collections::String;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 
 use crate::canonical::canonical;
 use crate::class::Class;
+use crate::pepper::Pepper;
 use crate::policy::Strategy;
-use crate::pseudonym;
 
 /// Hex digits of a stored hash: 96 bits, so that among ten thousand million values two meet by
 /// accident once in a thousand million, while rows stay short.
@@ -20,16 +19,16 @@ const HASH_DIGITS: usize = 24;
 /// Separates the hashes of values from the digests of pseudonyms.
 const LABEL: &[u8] = b"value\0";
 
-/// The stored form of a value under [`Strategy::Hash`].
-pub(crate) fn write_hash(out: &mut impl Write, keyed: &Hmac<Sha256>, class: Class, value: &str) {
-    let mut mac = keyed.clone();
+/// The stored form of a value under [`Strategy::Hash`]: class, version of the pepper, digits.
+pub(crate) fn write_hash(out: &mut impl Write, pepper: &Pepper, class: Class, value: &str) {
+    let mut mac = pepper.keyed.clone();
     mac.update(LABEL);
     mac.update(class.as_str().as_bytes());
     mac.update(&[0]);
     mac.update(canonical(class, value).as_bytes());
     let digest: [u8; 32] = mac.finalize().into_bytes().into();
     // Writing to a string cannot fail.
-    let _ = write!(out, "{class}:");
+    let _ = write!(out, "{class}:v{}:", pepper.version());
     for byte in digest.iter().take(HASH_DIGITS / 2) {
         let _ = write!(out, "{byte:02x}");
     }
@@ -38,27 +37,20 @@ pub(crate) fn write_hash(out: &mut impl Write, keyed: &Hmac<Sha256>, class: Clas
 /// Writes what stands for `value` under the strategy.
 pub(crate) fn write(
     out: &mut String<'_>,
-    keyed: &Hmac<Sha256>,
+    pepper: &Pepper,
     (class, strategy): (Class, Strategy),
     value: &str,
 ) {
     match strategy {
         Strategy::Redact => out.push_str(class.placeholder()),
         Strategy::Mask => write_mask(out, class, value),
-        Strategy::Hash => write_hash(out, keyed, class, value),
+        Strategy::Hash => write_hash(out, pepper, class, value),
         Strategy::Remove => {}
         Strategy::Keep => out.push_str(value),
-        Strategy::Pseudonym => write_pseudonym(out, keyed, class, value),
-    }
-}
-
-fn write_pseudonym(out: &mut String<'_>, keyed: &Hmac<Sha256>, class: Class, value: &str) {
-    if let Ok(address) = value.parse() {
-        let _ = write!(out, "{}", pseudonym::ipv4(keyed, address));
-    } else if let Ok(address) = value.parse() {
-        let _ = write!(out, "{}", pseudonym::ipv6(keyed, address));
-    } else {
-        out.push_str(class.placeholder());
+        Strategy::Pseudonym => match pepper.pseudonym(value) {
+            Some(address) => out.push_str(&address),
+            None => out.push_str(class.placeholder()),
+        },
     }
 }
 
@@ -152,26 +144,43 @@ pub fn is_marked(text: &str) -> bool {
     (text.contains('[') && has_placeholder()) || text.contains("***") || has_hash()
 }
 
+/// Whether the text is what [`Strategy::Redact`] writes.
+pub(crate) fn is_placeholder(text: &[u8]) -> bool {
+    let of = |class: &Class| class.placeholder().as_bytes() == text;
+    Class::ALL.iter().any(of)
+}
+
 /// Whether the value is the stored form of a hash.
 fn is_hash(value: &[u8]) -> bool {
-    let colon = value.len().saturating_sub(HASH_DIGITS + 1);
-    let name = value.get(..colon).unwrap_or_default();
+    let colon = value.iter().position(|byte| *byte == b':').unwrap_or(0);
+    let (name, rest) = value.split_at_checked(colon).unwrap_or_default();
     Class::ALL
         .iter()
         .any(|class| class.as_str().as_bytes() == name)
-        && has_hash_at(value, colon)
+        && digits_of_hash(rest) == Some(rest.len())
 }
 
 /// Whether the colon is that of a hash's stored form, whatever stands around it.
 pub(crate) fn has_hash_at(text: &[u8], colon: usize) -> bool {
-    let name = text.get(..colon).unwrap_or_default();
-    let rest = text.get(colon..).unwrap_or_default();
-    let digits = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    rest.first() == Some(&b':')
-        && rest.iter().skip(1).take_while(digits).count() == HASH_DIGITS
+    let (name, rest) = text.split_at_checked(colon).unwrap_or_default();
+    digits_of_hash(rest).is_some()
         && Class::ALL
             .iter()
             .any(|class| name.ends_with(class.as_str().as_bytes()))
+}
+
+/// The length of what follows a class's name in a hash, from its colon on. Hashes from before
+/// peppers had versions have none.
+fn digits_of_hash(rest: &[u8]) -> Option<usize> {
+    let version = |rest: &[u8]| {
+        let digits = rest.iter().skip(2).take_while(|byte| byte.is_ascii_digit());
+        let end = 2 + digits.count();
+        (rest.starts_with(b":v") && end > 2).then_some(end)
+    };
+    let colon = version(rest).unwrap_or(0);
+    let digits = rest.get(colon..)?.strip_prefix(b":")?;
+    let hex = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (digits.iter().take_while(hex).count() == HASH_DIGITS).then_some(colon + 1 + HASH_DIGITS)
 }
 
 #[cfg(test)]
@@ -184,11 +193,39 @@ mod tests {
             "mail of [EMAIL] bounced",
             "a***@example.com",
             "by email:0123456789abcdef01234567, again",
+            "by email:v2:0123456789abcdef01234567, again",
         ] {
             assert!(is_marked(text), "{text}");
         }
         for text in ["[INFO] 12:30:01", "email: none", "[email]", "** x"] {
             assert!(!is_marked(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn hashes_are_known_with_and_without_a_version() {
+        for hash in [
+            "email:0123456789abcdef01234567",
+            "email:v1:0123456789abcdef01234567",
+            "sensitive_key:v4711:0123456789abcdef01234567",
+        ] {
+            assert!(is_scrubbed(hash.as_bytes()), "{hash}");
+            let colon = hash.find(':').unwrap();
+            assert!(
+                has_hash_at(format!("x {hash}, y").as_bytes(), colon + 2),
+                "{hash}"
+            );
+        }
+        for text in [
+            "mail:0123456789abcdef01234567",
+            "email:v:0123456789abcdef01234567",
+            "email:v1:0123456789abcdef0123456",
+            "email:v1:0123456789abcdef012345678",
+            "email:1:0123456789abcdef01234567",
+            "email",
+            "",
+        ] {
+            assert!(!is_scrubbed(text.as_bytes()), "{text}");
         }
     }
 }

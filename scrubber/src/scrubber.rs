@@ -8,18 +8,14 @@ use std::collections::{HashMap, HashSet};
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 
 use crate::class::{Class, ClassSet};
 use crate::detect::{self, Scene};
 use crate::keys::{KeyKind, Keys};
+use crate::pepper::Pepper;
 use crate::policy::{Policy, PolicyError, Strategies, Strategy, overlay};
 use crate::replace;
 use crate::spans::{self, Spans};
-
-/// The shortest pepper that cannot be guessed together with the values: 128 bits.
-const MIN_PEPPER_BYTES: usize = 16;
 
 /// Rounds over one text: ordinary text needs one and a look whether it was enough. Crafted text is
 /// cut a few times, then the rest is redacted, and in the end left as it is.
@@ -74,7 +70,7 @@ pub struct Scrubber {
     /// Prefixes with their dot, the longest first.
     prefixes: Vec<(Box<str>, usize)>,
     keys: Keys,
-    keyed: Hmac<Sha256>,
+    pepper: Pepper,
 }
 
 impl std::fmt::Debug for Scrubber {
@@ -91,14 +87,9 @@ impl Scrubber {
     /// Compiles a policy.
     ///
     /// # Errors
-    /// When the policy is wrong, or the pepper shorter than 16 bytes.
-    pub fn new(policy: &Policy, pepper: &[u8]) -> Result<Scrubber, PolicyError> {
+    /// When the policy is wrong.
+    pub fn new(policy: &Policy, pepper: Pepper) -> Result<Scrubber, PolicyError> {
         policy.validate()?;
-        let short = PolicyError::ShortPepper(MIN_PEPPER_BYTES);
-        if pepper.len() < MIN_PEPPER_BYTES {
-            return Err(short);
-        }
-        let keyed = Hmac::new_from_slice(pepper).map_err(|_| short)?;
         let base = policy.strategies();
         let mut scrubber = Scrubber {
             base: Table::new(base, None),
@@ -109,7 +100,7 @@ impl Scrubber {
                 lower_set(&policy.sensitive_keys),
                 lower_set(&policy.plain_keys),
             ),
-            keyed,
+            pepper,
         };
         for rule in &policy.paths {
             let index = scrubber.tables.len();
@@ -222,13 +213,10 @@ impl Scrubber {
         })
     }
 
-    /// The stored form of a term under [`Strategy::Hash`], for searches over hashed values. How
-    /// the term is spelled (case of an e-mail address, separators of a number) does not matter.
+    /// What hashes and pseudonyms are made with.
     #[must_use]
-    pub fn hashed(&self, class: Class, value: &str) -> String {
-        let mut out = String::with_capacity(40);
-        replace::write_hash(&mut out, &self.keyed, class, value);
-        out
+    pub const fn pepper(&self) -> &Pepper {
+        &self.pepper
     }
 
     /// The classes that are looked for where no path rule says otherwise.
@@ -253,7 +241,12 @@ impl Scrubber {
             return Some(Scrubbed::Removed);
         }
         let mut out = BumpString::new_in(arena);
-        replace::write(&mut out, &self.keyed, (Class::SensitiveKey, strategy), text);
+        replace::write(
+            &mut out,
+            &self.pepper,
+            (Class::SensitiveKey, strategy),
+            text,
+        );
         Some(Scrubbed::Replaced(out.into_bump_str()))
     }
 
@@ -313,7 +306,7 @@ impl Scrubber {
             let value = text.get(span.start..span.end).unwrap_or_default();
             push_quotes(&mut out, span.quotes);
             let how = (span.class, of(strategies, span.class));
-            replace::write(&mut out, &self.keyed, how, value);
+            replace::write(&mut out, &self.pepper, how, value);
             push_quotes(&mut out, span.quotes);
             done = span.end;
         }

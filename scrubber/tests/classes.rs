@@ -6,13 +6,13 @@
 )]
 
 use bumpalo::Bump;
-use millrace_scrubber::{Class, ClassSet, Policy, PolicyError, Scrubbed, Scrubber};
+use millrace_scrubber::{Class, ClassSet, Pepper, Policy, PolicyError, Scrubbed, Scrubber};
 
 const PEPPER: &[u8] = b"a pepper of a good length";
 
 fn scrubber(policy: &str) -> Scrubber {
     let policy: Policy = serde_json::from_str(policy).unwrap();
-    Scrubber::new(&policy, PEPPER).unwrap()
+    Scrubber::new(&policy, Pepper::new(1, PEPPER).unwrap()).unwrap()
 }
 
 /// The text after scrubbing (`None` when the field went), and the classes that were found.
@@ -60,6 +60,16 @@ fn personal_data_is_redacted() {
         ),
         (r"open C:\Users\carol\x", r"open C:\Users\[USER]\x"),
         ("a@b.co c@d.co", "[EMAIL] [EMAIL]"),
+        (
+            r#"{"card":4111111111111111,"a":1}"#,
+            r#"{"card":"[CARD]","a":1}"#,
+        ),
+        (r#"{\"phone\": 4155552671}"#, r#"{\"phone\": \"[PHONE]\"}"#),
+        (
+            r#"{"m":"a\nbob@example.com\nb"}"#,
+            r#"{"m":"a\n[EMAIL]\nb"}"#,
+        ),
+        (r"\u003cbob@example.com\u003e", r"\u003c[EMAIL]\u003e"),
     ]);
 }
 
@@ -327,33 +337,40 @@ fn every_strategy_writes_what_it_says() {
 fn hashes_join_and_can_be_searched() {
     let policy = r#"{"classes":{"email":"hash","payment_card":"hash","sensitive_key":"hash"}}"#;
     let scrubber = scrubber(policy);
-    let hashed = scrubber.hashed(Class::Email, "bob@example.com");
-    assert_eq!(hashed.len(), "email:".len() + 24);
+    let hashed = scrubber.pepper().hashed(Class::Email, "bob@example.com");
+    assert_eq!(hashed.len(), "email:v1:".len() + 24);
     for spelling in ["bob@example.com", "Bob@Example.COM", "bob%40example.com"] {
         assert_eq!(
             scrub_at(&scrubber, "m", spelling).0.as_deref(),
             Some(&*hashed)
         );
     }
-    let card = scrubber.hashed(Class::PaymentCard, "4111111111111111");
+    let card = scrubber
+        .pepper()
+        .hashed(Class::PaymentCard, "4111111111111111");
     assert_eq!(
         scrub_at(&scrubber, "m", "4111-1111-1111-1111").0,
         Some(card)
     );
-    let whole = scrubber.hashed(Class::SensitiveKey, "abc");
+    let whole = scrubber.pepper().hashed(Class::SensitiveKey, "abc");
     assert_eq!(scrub_at(&scrubber, "token", "abc").0, Some(whole));
     assert_ne!(
-        scrubber.hashed(Class::Email, "x"),
-        scrubber.hashed(Class::Secret, "x")
+        scrubber.pepper().hashed(Class::Email, "x"),
+        scrubber.pepper().hashed(Class::Secret, "x")
     );
-    let other = Scrubber::new(
-        &serde_json::from_str(policy).unwrap(),
-        b"another pepper, as long",
-    );
-    assert_ne!(
-        other.unwrap().hashed(Class::Email, "bob@example.com"),
-        hashed
-    );
+    let other = Pepper::new(1, b"another pepper, as long").unwrap();
+    assert_ne!(other.hashed(Class::Email, "bob@example.com"), hashed);
+    let second = Pepper::new(2, PEPPER).unwrap();
+    let second = Scrubber::new(&serde_json::from_str(policy).unwrap(), second).unwrap();
+    let rotated = scrub_at(&second, "m", "bob@example.com").0.unwrap();
+    assert_eq!(rotated, hashed.replace(":v1:", ":v2:"));
+    // Neither is found again, whichever pepper is in use.
+    for scrubber in [&scrubber, &second] {
+        for text in [&hashed, &rotated, &hashed.replace(":v1", "")] {
+            let text = format!("by {text} at noon");
+            assert_eq!(scrub_at(scrubber, "m", &text), (Some(text), vec![]));
+        }
+    }
 }
 
 #[test]
@@ -400,7 +417,7 @@ fn keys_are_scrubbed_too() {
 
 #[test]
 fn a_short_pepper_is_refused() {
-    let refused = Scrubber::new(&Policy::default(), b"short").unwrap_err();
+    let refused = Pepper::new(1, b"short").unwrap_err();
     assert_eq!(refused, PolicyError::ShortPepper(16));
     assert!(!format!("{:?}", scrubber("{}")).contains("pepper"));
 }

@@ -6,10 +6,12 @@
 )]
 
 use bumpalo::Bump;
-use millrace_scrubber::{Class, ClassSet, Policy, Scrubbed, Scrubber, Strategy as Write};
+use millrace_scrubber::{Class, ClassSet, Pepper, Policy, Scrubbed, Scrubber, Strategy as Write};
 use proptest::prelude::*;
 
-const PEPPER: &[u8] = b"a pepper of a good length";
+fn pepper() -> Pepper {
+    Pepper::new(1, b"a pepper of a good length").unwrap()
+}
 
 /// Every class under one strategy; addresses too, which the default keeps.
 fn everywhere(strategy: Write) -> Scrubber {
@@ -22,7 +24,7 @@ fn everywhere(strategy: Write) -> Scrubber {
             classes,
             ..Policy::default()
         },
-        PEPPER,
+        pepper(),
     )
     .unwrap()
 }
@@ -49,6 +51,14 @@ fn pieces() -> impl Strategy<Value = String> {
         Just("ssn ".to_owned()),
         Just("phone: ".to_owned()),
         Just("+1 (415) 555-2671".to_owned()),
+        Just("tel. 91 234 56 78".to_owned()),
+        Just("(02) 9374 4000".to_owned()),
+        Just("\\n".to_owned()),
+        Just("\\u003c".to_owned()),
+        Just("%3D".to_owned()),
+        Just("пароль: ".to_owned()),
+        Just("\"card\":4111111111111111,".to_owned()),
+        Just("email:v2:0123456789abcdef01234567".to_owned()),
         Just("415-555-2671".to_owned()),
         Just("020 7946 0958".to_owned()),
         Just("GB82WEST12345698765432".to_owned()),
@@ -125,7 +135,7 @@ proptest! {
         number in 0u32..400_000_000,
         seconds in 1_500_000_000u64..1_999_999_999,
     ) {
-        let scrubber = Scrubber::new(&Policy::default(), PEPPER).unwrap();
+        let scrubber = Scrubber::new(&Policy::default(), pepper()).unwrap();
         let text = format!("{hex} {uuid} n={number} t={seconds} t={seconds}123 t={seconds}123456789");
         prop_assert_eq!(scrub(&scrubber, &text).0, text);
     }
@@ -165,6 +175,11 @@ fn texts_made_to_be_slow_are_survived() {
         "a:b@",
         "DE00",
         "ssn 123456789",
+        "tel 91 234 56 78 ",
+        "12 34 56 ",
+        "\\u0041",
+        "%41",
+        "пароль",
         "aa:",
         "SG.a.",
     ] {

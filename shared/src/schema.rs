@@ -28,6 +28,7 @@ pub const TIMESCALE: &[&str] = &[
     "090_notifications.sql",
     "095_windows.sql",
     "100_indicator_feeds.sql",
+    "105_privacy.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

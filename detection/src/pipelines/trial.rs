@@ -58,7 +58,9 @@ fn one<'a>(pipeline: &'a Pipeline, event: &mut Event<'a>, around: &mut Around<'_
     }
 }
 
-fn shown(event: &Event<'_>) -> Map<String, Json> {
+/// The fields of an event by path, attributes as `attributes.<key>`.
+#[must_use]
+pub fn shown(event: &Event<'_>) -> Map<String, Json> {
     let mut fields = Map::new();
     if let Some(at) = event.timestamp {
         fields.insert("timestamp".to_owned(), rfc3339(at).into());

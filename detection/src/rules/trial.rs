@@ -199,7 +199,10 @@ pub(crate) fn tried_at(event: &Event<'_>) -> i64 {
 }
 
 /// Reads sample events as the contract has them.
-pub(crate) fn read<'a>(
+///
+/// # Errors
+/// When there are none, or one is not of the contract.
+pub fn read<'a>(
     signal: Signal,
     events: &[Value],
     arena: &'a Bump,

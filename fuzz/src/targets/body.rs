@@ -210,6 +210,7 @@ fn control() -> Control {
         organisations: vec![OrganisationRow {
             org: ORG,
             pepper: [7; 32],
+            pepper_version: 1,
             pii_policy: json!({}),
             settings: json!({}),
         }],

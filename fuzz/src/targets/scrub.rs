@@ -2,7 +2,7 @@
 //! parser of user agents.
 
 use bumpalo::Bump;
-use millrace_scrubber::{Class, ClassSet, Policy, Scrubbed, Scrubber, Strategy};
+use millrace_scrubber::{Class, ClassSet, Pepper, Policy, Scrubbed, Scrubber, Strategy};
 use std::sync::LazyLock;
 use woothee::parser::Parser;
 
@@ -22,7 +22,10 @@ static SCRUBBERS: LazyLock<Vec<Scrubber>> = LazyLock::new(|| {
         everywhere(Strategy::Hash),
     ]
     .iter()
-    .map(|policy| Scrubber::new(policy, PEPPER).expect("a good policy"))
+    .map(|policy| {
+        let pepper = Pepper::new(1, PEPPER).expect("a good pepper");
+        Scrubber::new(policy, pepper).expect("a good policy")
+    })
     .collect()
 });
 static AGENTS: LazyLock<Parser> = LazyLock::new(Parser::new);

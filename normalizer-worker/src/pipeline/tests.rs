@@ -25,6 +25,7 @@ fn control() -> Control {
         organisations: vec![OrganisationRow {
             org: ORG,
             pepper: [9; 32],
+            pepper_version: 1,
             pii_policy: json!({}),
             settings: json!({}),
         }],

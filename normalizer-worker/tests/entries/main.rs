@@ -46,6 +46,7 @@ fn control() -> Control {
         organisations: vec![OrganisationRow {
             org: ORG,
             pepper: [9; 32],
+            pepper_version: 1,
             pii_policy: json!({}),
             settings: json!({}),
         }],

@@ -245,6 +245,36 @@ const ROUTES: &[(&str, &str, Access)] = &[
         "/api/v1/allow-lists/{name}",
         Some(Permission::IndicatorsManage),
     ),
+    (
+        "GET",
+        "/api/v1/privacy/policy",
+        Some(Permission::PrivacyRead),
+    ),
+    (
+        "PUT",
+        "/api/v1/privacy/policy",
+        Some(Permission::PrivacyManage),
+    ),
+    (
+        "POST",
+        "/api/v1/privacy/policy/test",
+        Some(Permission::PrivacyRead),
+    ),
+    (
+        "GET",
+        "/api/v1/privacy/peppers",
+        Some(Permission::PrivacyRead),
+    ),
+    (
+        "POST",
+        "/api/v1/privacy/peppers",
+        Some(Permission::PrivacyManage),
+    ),
+    (
+        "POST",
+        "/api/v1/privacy/hash",
+        Some(Permission::PiiRevealHash),
+    ),
     ("GET", "/api/v1/usage", Some(Permission::UsageRead)),
     ("GET", "/api/v1/sources", Some(Permission::SourcesRead)),
     (

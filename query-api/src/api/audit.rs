@@ -2,6 +2,7 @@
 
 use super::logs::{Attributes, attributes};
 use super::page::{self, Answer, Paging};
+use super::privacy::hashed;
 use crate::Api;
 use crate::ask::{Asked, Condition, Loose, OneOrMany, Scan};
 use crate::error::Problem;
@@ -70,6 +71,9 @@ pub(crate) struct AuditSearch {
     attribute: Option<Attributes>,
     /// Event id.
     event_id: Option<Uuid>,
+    /// A value that is stored as a hash or pseudonym, as `email:ada@example.com`: hashed here, for
+    /// those with `pii:reveal-hash`, and recorded. Better sent in the body of a POST.
+    hashed: Option<String>,
     /// `desc` (newest first, the default) or `asc`.
     order: Option<String>,
     /// Rows, 1 to 1000.
@@ -158,6 +162,8 @@ pub(crate) async fn search(
 ) -> Result<Json<Answer<AuditRow>>, Problem> {
     let Asked(search) = asked;
     let mut scan = search.scan(caller.now_ns)?;
+    let given = (search.hashed.as_deref(), "/api/v1/audit/search");
+    hashed(&api, &caller, given, &mut scan).await?;
     let settled = search.paging().settle(&mut scan)?;
     page::ask(&api, &caller, &scan, settled).await.map(Json)
 }
@@ -191,7 +197,10 @@ pub(crate) async fn filters(
     caller: Caller,
     asked: Asked<AuditSearch>,
 ) -> Result<Json<Filters>, Problem> {
-    let scan = asked.0.scan(caller.now_ns)?;
+    let Asked(search) = asked;
+    let mut scan = search.scan(caller.now_ns)?;
+    let given = (search.hashed.as_deref(), "/api/v1/audit/filters");
+    hashed(&api, &caller, given, &mut scan).await?;
     let facet = async |column| {
         let facet = Facet {
             scan: scan.clone(),

@@ -3,7 +3,7 @@
 use super::access::Permissions;
 use super::{
     alerts, allow_lists, audit, backtest, channels, dead_letters, feeds, indicators, ledger, logs,
-    metric, notifications, pipelines, rules, rum, sigma, soc, traces, usage, whoami,
+    metric, notifications, pipelines, privacy, rules, rum, sigma, soc, traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -82,6 +82,12 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         allow_lists::show,
         allow_lists::put,
         allow_lists::remove,
+        privacy::policy,
+        privacy::put_policy,
+        privacy::test,
+        privacy::peppers,
+        privacy::rotate,
+        privacy::hash,
         usage::usage,
         usage::sources,
         ledger::batches,

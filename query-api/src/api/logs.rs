@@ -1,6 +1,7 @@
 //! Logs: search and histogram.
 
 use super::page::{self, Answer, Paging};
+use super::privacy::hashed;
 use crate::Api;
 use crate::answer::Moment;
 use crate::ask::{Asked, Condition, Loose, OneOrMany, Scan, words};
@@ -60,6 +61,9 @@ pub(crate) struct LogSearch {
     observable: Option<String>,
     /// A rule that matched.
     rule: Option<String>,
+    /// A value that is stored as a hash or pseudonym, as `email:ada@example.com`: hashed here, for
+    /// those with `pii:reveal-hash`, and recorded. Better sent in the body of a POST.
+    hashed: Option<String>,
     /// `desc` (newest first, the default) or `asc`.
     order: Option<String>,
     /// Rows, 1 to 1000.
@@ -185,8 +189,14 @@ impl LogSearch {
     }
 
     /// The scans to try in turn, each with what it matches by: the first with rows is answered.
-    fn scans(&self, now_ns: i64) -> Result<Vec<(&'static str, Scan)>, Problem> {
-        let scan = self.scan(now_ns)?;
+    async fn scans(
+        &self,
+        api: &Api,
+        caller: &Caller,
+        route: &'static str,
+    ) -> Result<Vec<(&'static str, Scan)>, Problem> {
+        let mut scan = self.scan(caller.now_ns)?;
+        hashed(api, caller, (self.hashed.as_deref(), route), &mut scan).await?;
         let Some(text) = self.text.as_deref().filter(|text| !text.trim().is_empty()) else {
             return Ok(vec![("filters", scan)]);
         };
@@ -231,7 +241,7 @@ pub(crate) async fn search(
     asked: Asked<LogSearch>,
 ) -> Result<Json<LogAnswer>, Problem> {
     let Asked(search) = asked;
-    let mut scans = search.scans(caller.now_ns)?;
+    let mut scans = search.scans(&api, &caller, "/api/v1/logs/search").await?;
     if search.cursor.is_some() {
         // Later pages go on as the first began: its scan is the one the cursor was given for.
         let fits = |scan: &mut Scan| search.paging().settle(scan).is_ok();
@@ -288,7 +298,10 @@ pub(crate) async fn histogram(
 ) -> Result<Json<HistogramAnswer>, Problem> {
     let Asked(search) = asked;
     let mut answered = None;
-    for (matched_by, scan) in search.scans(caller.now_ns)? {
+    let scans = search
+        .scans(&api, &caller, "/api/v1/logs/histogram")
+        .await?;
+    for (matched_by, scan) in scans {
         let seconds = scan.range.seconds();
         let step_s = match &search.step {
             Some(step) => step.duration_s("step")?,

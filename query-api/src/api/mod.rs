@@ -20,6 +20,7 @@ mod pipelines;
 mod indicators;
 mod feeds;
 mod allow_lists;
+mod privacy;
 mod usage;
 mod ledger;
 mod dead_letters;
@@ -111,6 +112,7 @@ fn handling(config: &mut ServiceConfig) {
                 .route(delete().to(pipelines::remove)),
         )
         .configure(intelligence)
+        .configure(personal)
         .service(at("/usage").route(get().to(usage::usage)))
         .service(at("/sources").route(get().to(usage::sources)))
         .service(at("/ledger/batches").route(get().to(ledger::batches)))
@@ -166,6 +168,23 @@ fn intelligence(config: &mut ServiceConfig) {
                 .route(put().to(allow_lists::put))
                 .route(delete().to(allow_lists::remove)),
         );
+}
+
+/// Registers the routes of personal data.
+fn personal(config: &mut ServiceConfig) {
+    config
+        .service(
+            at("/privacy/policy")
+                .route(get().to(privacy::policy))
+                .route(put().to(privacy::put_policy)),
+        )
+        .service(at("/privacy/policy/test").route(post().to(privacy::test)))
+        .service(
+            at("/privacy/peppers")
+                .route(get().to(privacy::peppers))
+                .route(post().to(privacy::rotate)),
+        )
+        .service(at("/privacy/hash").route(post().to(privacy::hash)));
 }
 
 /// A resource under the API's root, which answers other methods with 405.

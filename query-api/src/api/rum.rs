@@ -2,6 +2,7 @@
 
 use super::logs::{Attributes, attributes};
 use super::page::{self, Answer, Paging};
+use super::privacy::hashed;
 use crate::Api;
 use crate::ask::{Asked, Condition, Loose, OneOrMany, Scan, limit};
 use crate::error::Problem;
@@ -56,6 +57,9 @@ pub(crate) struct RumSearch {
     attribute: Option<Attributes>,
     /// Event id.
     event_id: Option<Uuid>,
+    /// A value that is stored as a hash or pseudonym, as `email:ada@example.com`: hashed here, for
+    /// those with `pii:reveal-hash`, and recorded. Better sent in the body of a POST.
+    hashed: Option<String>,
     /// `desc` (newest first, the default) or `asc`.
     order: Option<String>,
     /// Rows, 1 to 1000.
@@ -115,6 +119,8 @@ pub(crate) async fn search(
 ) -> Result<Json<Answer<RumRow>>, Problem> {
     let Asked(search) = asked;
     let mut scan = search.scan(caller.now_ns)?;
+    let given = (search.hashed.as_deref(), "/api/v1/rum/search");
+    hashed(&api, &caller, given, &mut scan).await?;
     let settled = search.paging().settle(&mut scan)?;
     page::ask(&api, &caller, &scan, settled).await.map(Json)
 }
@@ -139,7 +145,9 @@ pub(crate) async fn pages(
     asked: Asked<RumSearch>,
 ) -> Result<Json<PagesAnswer>, Problem> {
     let Asked(search) = asked;
-    let scan = search.scan(caller.now_ns)?;
+    let mut scan = search.scan(caller.now_ns)?;
+    let given = (search.hashed.as_deref(), "/api/v1/rum/pages");
+    hashed(&api, &caller, given, &mut scan).await?;
     let limit = limit(search.limit.as_ref(), PAGES.0, PAGES.1)?;
     let (start, end) = scan.range.texts();
     let pages = api

@@ -2,6 +2,7 @@
 
 use super::logs::{Attributes, attributes};
 use super::page::Paging;
+use super::privacy::hashed;
 use crate::Api;
 use crate::answer::Moment;
 use crate::answer::waterfall::{Trace, waterfall};
@@ -48,6 +49,9 @@ pub(crate) struct TraceSearch {
     max_duration_ms: Option<Loose>,
     /// Attributes that must be equal, as `key=value`, repeated.
     attribute: Option<Attributes>,
+    /// A value that is stored as a hash or pseudonym, as `email:ada@example.com`: hashed here, for
+    /// those with `pii:reveal-hash`, and recorded. Better sent in the body of a POST.
+    hashed: Option<String>,
     /// Traces, 1 to 200.
     limit: Option<Loose>,
     /// The `next_cursor` of the page before.
@@ -152,6 +156,8 @@ pub(crate) async fn search(
 ) -> Result<Json<TraceAnswer>, Problem> {
     let Asked(search) = asked;
     let mut scan = search.scan(caller.now_ns)?;
+    let given = (search.hashed.as_deref(), "/api/v1/traces/search");
+    hashed(&api, &caller, given, &mut scan).await?;
     let before = search.before(&mut scan)?;
     let limit = limit(search.limit.as_ref(), TRACES.0, TRACES.1)?;
     let range = scan.range;

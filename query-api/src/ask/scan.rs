@@ -48,6 +48,8 @@ pub enum Condition {
     AtLeast(Column, u64),
     /// The column is at most this.
     AtMost(Column, u64),
+    /// One of these texts occurs in some text of the row, as it is written.
+    Anywhere(Table, Vec<String>),
     /// The row's id.
     Id(uuid::Uuid),
 }

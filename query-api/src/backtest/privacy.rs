@@ -5,7 +5,7 @@
 use bumpalo::Bump;
 use millrace_detection::RuleDef;
 use millrace_detection::rules::{Condition, Operator, Problem, Reads, field_names};
-use millrace_scrubber::{ClassSet, Policy, Scrubbed, Scrubber};
+use millrace_scrubber::{ClassSet, Pepper, Policy, Scrubbed, Scrubber};
 use serde_json::Value;
 
 /// Any key does: what is scrubbed is compared with nothing.
@@ -27,8 +27,9 @@ pub(super) fn check(rule: &RuleDef, reads: &Reads<'_>, policy: &Value) -> Result
     // One that cannot be read is replaced by the default in the worker too.
     let policy: Policy = serde_json::from_value(policy.clone()).unwrap_or_default();
     let policy = policy.with_hashed_paths();
-    let scrubber = Scrubber::new(&policy, &NO_PEPPER)
-        .or_else(|_| Scrubber::new(&Policy::default().with_hashed_paths(), &NO_PEPPER))
+    let made = |policy: &Policy| Scrubber::new(policy, Pepper::new(1, &NO_PEPPER)?);
+    let scrubber = made(&policy)
+        .or_else(|_| made(&Policy::default().with_hashed_paths()))
         .map_err(|error| Problem::new("", error.to_string()))?;
     let sight = Sight {
         scrubber,

@@ -55,6 +55,12 @@ permissions! {
     IndicatorsRead = "indicators:read",
     /// Make, import, change and remove indicators, their feeds and allow-lists.
     IndicatorsManage = "indicators:manage",
+    /// See the policy for personal data, and try one on sample events.
+    PrivacyRead = "privacy:read",
+    /// Change the policy for personal data, and make new peppers.
+    PrivacyManage = "privacy:manage",
+    /// Search for values that are stored as hashes or pseudonyms.
+    PiiRevealHash = "pii:reveal-hash",
     /// See usage.
     UsageRead = "usage:read",
     /// See who sends.
@@ -160,6 +166,7 @@ const VIEWER: Permissions = Permissions::of(&[
     Permission::RulesRead,
     Permission::PipelinesRead,
     Permission::IndicatorsRead,
+    Permission::PrivacyRead,
     Permission::UsageRead,
     Permission::SourcesRead,
     Permission::LedgerRead,
@@ -173,10 +180,12 @@ const ANALYST: Permissions = VIEWER.and(Permissions::of(&[
 const THREAT_HUNTER: Permissions = ANALYST.and(Permissions::of(&[
     Permission::RulesManage,
     Permission::IndicatorsManage,
+    Permission::PiiRevealHash,
 ]));
 const ADMIN: Permissions = THREAT_HUNTER.and(Permissions::of(&[
     Permission::PipelinesManage,
     Permission::ChannelsManage,
+    Permission::PrivacyManage,
     Permission::DeadLettersRaw,
     Permission::DeadLettersManage,
 ]));

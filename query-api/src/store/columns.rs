@@ -26,6 +26,33 @@ names! {
     }
 }
 
+impl Table {
+    /// The columns that may hold what an agent wrote, in SQL.
+    #[must_use]
+    pub const fn texts(self) -> &'static str {
+        match self {
+            Table::Logs => {
+                "ServiceName, Host, Environment, TraceId, SpanId, SeverityText, Body, LogAttributes, \
+                 ResourceAttributes, ClientIp, Observables"
+            }
+            Table::Spans => {
+                "ServiceName, Host, Environment, SpanName, SpanAttributes, \"Events.Name\", \
+                 \"Events.Attributes\", \"Links.Attributes\", ResourceAttributes, ClientIp, Observables"
+            }
+            Table::Rum => {
+                "ServiceName, Host, Environment, SessionId, UserId, PageUrl, Page, Referrer, UserAgent, \
+                 ErrorMessage, ErrorStack, ErrorType, CustomAttributes, ResourceAttributes, ClientIp, \
+                 Observables"
+            }
+            Table::Audit => {
+                "ServiceName, Host, Environment, EventType, Action, Operation, ActorId, ActorEmail, \
+                 ActorName, ActorType, \"Targets.Id\", \"Targets.Type\", \"Targets.Name\", UserAgent, \
+                 SessionId, EventRequestId, Message, Metadata, ResourceAttributes, ClientIp, Observables"
+            }
+        }
+    }
+}
+
 names! {
     /// A column with one value.
     Column {

@@ -30,6 +30,7 @@ pub mod pipelines;
 pub mod indicators;
 pub mod feeds;
 pub mod allow_lists;
+pub mod privacy;
 pub mod usage;
 pub mod ledger;
 pub mod dead_letters;

@@ -168,6 +168,12 @@ impl Sql {
                     .push(" <= ")
                     .bind("UInt64", most.to_string());
             }
+            Condition::Anywhere(table, texts) => {
+                self.push("multiSearchAny(toString(tuple(")
+                    .push(table.texts())
+                    .push(")), [");
+                self.texts(texts).push("])");
+            }
             Condition::Id(id) => {
                 self.push("EventId = ").bind("UUID", id.to_string());
             }
@@ -214,6 +220,7 @@ mod tests {
             Condition::Contains(Column::Body, hostile.clone()),
             Condition::Attribute(Map::Log, hostile.clone(), hostile.clone()),
             Condition::Holds(List::Observables, hostile.clone()),
+            Condition::Anywhere(Table::Logs, vec![hostile.clone(), hostile.clone()]),
         ];
         let sql = Sql::scan("1", &scan);
         assert!(!sql.text().contains("1=1"), "{}", sql.text());

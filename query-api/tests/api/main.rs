@@ -24,6 +24,7 @@ mod rules;
 mod backtest;
 mod sigma;
 mod indicators;
+mod privacy;
 mod books;
 mod limits;
 mod random;

@@ -2,27 +2,44 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::bytes::{at, before, is_word, run, run_before};
+use super::bytes::{at, before, ends_ci, is_word, run, run_before, seen_before};
 use crate::class::Class;
 use crate::spans::Span;
 
 /// The longest spelling of an IPv6 address, with an IPv4 address at its end.
 const MAX_IPV6: usize = 45;
 
+/// Words before four numbers that are no address.
+const VERSIONS: &[&[u8]] = &[
+    b"version ",
+    b"version=",
+    b"version: ",
+    b"version\":\"",
+    b"ver. ",
+];
+
 /// The IPv4 address whose first dot is at `dot`.
 pub(crate) fn ipv4(text: &str, dot: usize) -> Option<Span> {
     let bytes = text.as_bytes();
     let start = dot - run_before(bytes, dot, |byte| byte.is_ascii_digit());
+    // `root%4010.0.0.1`: two of the digits are those of an escape.
+    let escaped = before(bytes, start) == b'%' && dot - start > 2;
+    let start = start + if escaped { 2 } else { 0 };
     let end = start + run(bytes, start, |byte| byte.is_ascii_digit() || byte == b'.');
     let end = if before(bytes, end) == b'.' {
         end - 1
     } else {
         end
     };
-    let last = before(bytes, start);
+    let last = seen_before(bytes, start);
     // `Chrome/120.0.0.0`
-    let product = last == b'/' && before(bytes, start - 1).is_ascii_alphabetic();
-    let free = !is_word(last) && last != b'.' && !product && !is_word(at(bytes, end));
+    let name = run_before(bytes, start.saturating_sub(1), |byte| {
+        byte.is_ascii_alphabetic()
+    });
+    let capital = at(bytes, start.saturating_sub(name + 1)).is_ascii_uppercase();
+    let product = last == b'/' && name > 0 && capital;
+    let version = VERSIONS.iter().any(|word| ends_ci(bytes, start, word));
+    let free = !is_word(last) && last != b'.' && !product && !version && !is_word(at(bytes, end));
     let right = free && text.get(start..end)?.parse::<Ipv4Addr>().is_ok();
     right.then(|| Span::new(Class::Ipv4, start, end))
 }
@@ -42,8 +59,8 @@ pub(crate) fn ipv6(text: &str, colon: usize) -> Option<Span> {
     let word = text.get(start..end).filter(|word| word.len() <= MAX_IPV6)?;
     // `std::fs` and `a::b` are no addresses.
     let numbered = word.bytes().any(|byte| byte.is_ascii_digit());
-    let free =
-        !is_word(before(bytes, start)) && before(bytes, start) != b':' && !is_word(at(bytes, end));
+    let last = seen_before(bytes, start);
+    let free = !is_word(last) && last != b':' && !is_word(at(bytes, end));
     let right = numbered && free && word.parse::<Ipv6Addr>().is_ok();
     right.then(|| Span::new(Class::Ipv6, start, end))
 }
@@ -77,6 +94,7 @@ mod tests {
             ("http://10.0.0.1:8080/", "10.0.0.1"),
             ("/10.250.19.102:54106", "10.250.19.102"),
             ("at 10.0.0.1.", "10.0.0.1"),
+            ("q=root%4010.0.0.1", "10.0.0.1"),
             ("[2001:db8::1]:443", "2001:db8::1"),
             ("via ::1 port", "::1"),
             ("fe80::1ff:fe23:4567:890a%eth0", "fe80::1ff:fe23:4567:890a"),
@@ -93,6 +111,7 @@ mod tests {
             "1.2.3.4.5",
             "v1.2.3.4",
             "Chrome/120.0.0.0",
+            "version 2.3.4.5",
             "300.1.1.1",
             "12:00:00",
             "std::fs",

@@ -14,6 +14,67 @@ pub(crate) fn before(text: &[u8], index: usize) -> u8 {
     at(text, index.wrapping_sub(1))
 }
 
+/// The byte that a reader sees before a position, and the one before that. An escape there (`\n` of
+/// JSON, `%3D` of an address) reads as what it stands for, not as the letter that it ends with.
+pub(crate) fn two_before(text: &[u8], index: usize) -> (u8, u8) {
+    let (last, earlier) = (before(text, index), before(text, index.wrapping_sub(1)));
+    if earlier == b'\\' && is_escape(last) {
+        return (b' ', earlier);
+    }
+    if !last.is_ascii_alphanumeric() && earlier.is_ascii_alphanumeric() {
+        return (last, two_before(text, index.wrapping_sub(1)).0);
+    }
+    for (length, escape) in [(3, percent(text, index)), (6, unicode(text, index))] {
+        if let Some(byte) = escape {
+            return (byte, before(text, index.wrapping_sub(length)));
+        }
+    }
+    (last, earlier)
+}
+
+/// The first of [`two_before`].
+pub(crate) fn seen_before(text: &[u8], index: usize) -> u8 {
+    two_before(text, index).0
+}
+
+/// Letters that stand for white space behind a backslash.
+pub(crate) const fn is_escape(letter: u8) -> bool {
+    matches!(letter, b'n' | b'r' | b't' | b'b' | b'f')
+}
+
+/// The byte of the percent escape that ends at a position.
+fn percent(text: &[u8], end: usize) -> Option<u8> {
+    let start = end.checked_sub(3)?;
+    let digits = text.get(start + 1..end)?;
+    (at(text, start) == b'%')
+        .then(|| hex(digits))?
+        .and_then(|code| u8::try_from(code).ok())
+}
+
+/// The byte of the `\u` escape that ends at a position; any beyond ASCII reads as 0x80.
+fn unicode(text: &[u8], end: usize) -> Option<u8> {
+    let start = end.checked_sub(6)?;
+    let code = unicode_at(text, start)?;
+    Some(u8::try_from(code).unwrap_or(0x80).min(0x80))
+}
+
+/// The code of the `\u` escape whose backslash is at a position.
+pub(crate) fn unicode_at(text: &[u8], start: usize) -> Option<u32> {
+    let escape = (at(text, start), at(text, start + 1)) == (b'\\', b'u');
+    escape.then(|| hex(text.get(start + 2..start + 6)?))?
+}
+
+/// The byte of the percent escape whose sign is at a position.
+pub(crate) fn percent_at(text: &[u8], start: usize) -> Option<u8> {
+    percent(text, start + 3)
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |code, digit| {
+        Some(code * 16 + char::from(*digit).to_digit(16)?)
+    })
+}
+
 /// Letters, digits and `_`: what identifiers are made of.
 #[inline]
 pub(crate) fn is_word(byte: u8) -> bool {
@@ -52,6 +113,28 @@ pub(crate) fn run_before(text: &[u8], index: usize, kind: impl Fn(u8) -> bool) -
         .count()
 }
 
+/// Scripts that are written without spaces: behind a word of another script they are the sentence
+/// that goes on, not the rest of the word.
+pub(crate) const fn is_spaceless(letter: char) -> bool {
+    letter as u32 >= 0x2e80
+}
+
+/// How many bytes from a position on are letters of one word, in any script, or marks of a kind.
+pub(crate) fn word_length(text: &str, start: usize, mark: impl Fn(char) -> bool) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    let spaceless = rest.starts_with(is_spaceless);
+    let of_word = |letter: char| {
+        letter.is_ascii_alphanumeric()
+            || mark(letter)
+            || !letter.is_ascii()
+                && letter.is_alphanumeric()
+                && (spaceless || !is_spaceless(letter))
+    };
+    let near = rest.char_indices().take(LOOK_ON);
+    let mut after = near.skip_while(|(_, letter)| of_word(*letter));
+    after.next().map_or(rest.len().min(LOOK_ON), |(end, _)| end)
+}
+
 /// Whether the text goes on with these bytes, in any case.
 #[inline]
 pub(crate) fn starts_ci(text: &[u8], index: usize, lower: &[u8]) -> bool {
@@ -65,40 +148,54 @@ pub(crate) fn ends_ci(text: &[u8], end: usize, lower: &[u8]) -> bool {
     end >= lower.len() && starts_ci(text, end - lower.len(), lower)
 }
 
-/// Words to look for before and after a number, with the letters they begin with.
+/// Words to look for before and after a number, with the second letters there are for each first:
+/// most words of a text end at a glance.
 pub(crate) struct Context {
     words: &'static [&'static [u8]],
-    initials: u32,
+    seconds: [u32; 32],
 }
 
 impl Context {
-    /// Words in lower case.
+    /// Words in lower case; those of other scripts are taken as they are.
     pub(crate) const fn new(words: &'static [&'static [u8]]) -> Context {
-        let mut initials = 0;
+        let mut seconds = [0; 32];
         let mut index = 0;
+        #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
         while index < words.len() {
-            #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
-            let first = words[index][0];
-            initials |= 1 << (first & 0x1f);
+            let (first, second) = (words[index][0], words[index][1]);
+            seconds[(first & 0x1f) as usize] |= 1 << (second & 0x1f);
             index += 1;
         }
-        Context { words, initials }
+        Context { words, seconds }
     }
 
     /// Whether one of the words starts a word within the range, in any case.
     pub(crate) fn is_in(&self, text: &[u8], from: usize, to: usize) -> bool {
+        self.ends(text, from, to).next().is_some()
+    }
+
+    /// Where the last of the words within the range ends.
+    pub(crate) fn last_end(&self, text: &[u8], from: usize, to: usize) -> Option<usize> {
+        self.ends(text, from, to).last()
+    }
+
+    /// Where the words end that start a word within the range. Words of other scripts count
+    /// wherever they stand: not all of these divide words.
+    fn ends(&self, text: &[u8], from: usize, to: usize) -> impl Iterator<Item = usize> {
         let range = text.get(from..to.min(text.len())).unwrap_or_default();
-        let mut last = before(text, from);
-        range.iter().enumerate().any(|(index, byte)| {
-            let starts = byte.is_ascii_alphabetic()
-                && !last.is_ascii_alphabetic()
-                && self.initials >> (byte & 0x1f) & 1 == 1;
-            last = *byte;
-            starts
-                && self
-                    .words
-                    .iter()
-                    .any(|word| starts_ci(text, from + index, word))
+        let (mut last, mut earlier) = (before(text, from), 0);
+        range.iter().enumerate().filter_map(move |(index, byte)| {
+            let divided = !last.is_ascii_alphabetic() || earlier == b'\\' && is_escape(last);
+            let starts = byte.is_ascii_alphabetic() && divided || *byte >= 0xc0;
+            (earlier, last) = (last, *byte);
+            let seconds = self.seconds.get(usize::from(byte & 0x1f)).copied();
+            let second = at(text, from + index + 1) & 0x1f;
+            if !starts || seconds.unwrap_or(0) >> second & 1 == 0 {
+                return None;
+            }
+            let here = |word: &&&[u8]| starts_ci(text, from + index, word);
+            let word = self.words.iter().find(here)?;
+            Some(from + index + word.len())
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Payment card numbers: 13 to 19 digits, bare or in groups, with an issuer's prefix and a right
 //! check digit.
 
-use super::bytes::{at, before, is_word};
+use super::bytes::{at, is_word, two_before};
 use super::groups::Groups;
 use crate::class::Class;
 use crate::spans::Span;
@@ -25,7 +25,7 @@ pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
 /// Numbers with a sign, a fraction or a name grown onto them are no cards, nor is the inside of a
 /// longer identifier.
 fn stands_free_before(text: &[u8], start: usize) -> bool {
-    let (last, earlier) = (before(text, start), before(text, start.wrapping_sub(1)));
+    let (last, earlier) = two_before(text, start);
     match last {
         b'-' => earlier.is_ascii_alphabetic(),
         b'.' => !earlier.is_ascii_alphanumeric(),
@@ -112,6 +112,11 @@ mod tests {
             assert_eq!(found(card), Some(card));
             assert_eq!(found(&format!("paid with {card}, thanks")), Some(card));
             assert_eq!(found(&format!("card={card}&x")), Some(card));
+            assert_eq!(
+                found(&format!("card:\\n{card}\\n")),
+                Some(card),
+                "behind an escape"
+            );
         }
         assert_eq!(
             found("card 4111 1111 1111 1111 2027"),

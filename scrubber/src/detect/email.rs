@@ -2,7 +2,10 @@
 //!
 //! Only the shape is judged; no name is looked up.
 
-use super::bytes::{at, before, ends_ci, run, run_before, starts_ci};
+use super::bytes::{
+    at, before, ends_ci, is_escape, is_spaceless, percent_at, run, run_before, starts_ci,
+    unicode_at, word_length,
+};
 use crate::class::Class;
 use crate::replace::is_scrubbed;
 use crate::spans::Span;
@@ -42,7 +45,27 @@ const NO_DOMAINS: &[&[u8]] = &[
     b"gz",
     b"tar",
     b"whl",
+    b"conf",
+    b"cfg",
+    b"ini",
+    b"log",
+    b"txt",
+    b"yaml",
+    b"yml",
+    b"toml",
+    b"xml",
+    b"lock",
+    b"tsx",
+    b"jsx",
+    b"java",
+    b"php",
+    b"dll",
+    b"exe",
+    b"path",
 ];
+
+/// Words of programs that stand before an at sign: `this@Activity.finish`.
+const NO_LOCALS: &[&[u8]] = &[b"this", b"super", b"return", b"break", b"continue"];
 
 /// What the at sign (or its `%40`) at `position` belongs to.
 pub(crate) fn at_sign(text: &str, position: usize) -> Option<Span> {
@@ -58,7 +81,7 @@ pub(crate) fn at_sign(text: &str, position: usize) -> Option<Span> {
         return password(bytes, scheme, position);
     }
     let start = local_start(text, position)?;
-    let end = domain_end(bytes, position + width)?;
+    let end = domain_end(text, position + width)?;
     let scp_like = ends_ci(bytes, position, b"git") && position - start == 3;
     if scp_like && matches!(at(bytes, end), b':' | b'/') {
         return None;
@@ -72,7 +95,8 @@ fn user_info_start(text: &[u8], position: usize) -> Option<usize> {
         byte > b' ' && !matches!(byte, b'/' | b'"' | b'\'' | b'<' | b'>' | b'?' | b'#')
     });
     let start = position - back;
-    (back <= MAX_USER_INFO && ends_ci(text, start, b"://")).then_some(start)
+    let scheme = ends_ci(text, start, b"://") || ends_ci(text, start, b":\\/\\/");
+    (back <= MAX_USER_INFO && scheme).then_some(start)
 }
 
 /// The password between the first colon and the at sign; a user alone is none.
@@ -89,22 +113,49 @@ fn password(text: &[u8], start: usize, position: usize) -> Option<Span> {
     Some(Span::new(Class::Secret, from, position))
 }
 
-/// The start of the local part that ends at the at sign.
+/// The start of the local part that ends at the at sign. Letters may be written as escapes
+/// (`jos\u00e9`, `%C3%A9`); an escape that is no letter ends the address before it.
 fn local_start(text: &str, position: usize) -> Option<usize> {
     let head = text.get(..position)?;
+    let bytes = text.as_bytes();
     let mut start = position;
     for (index, letter) in head.char_indices().rev() {
-        if !is_local(letter) || position - index > MAX_LOCAL {
+        match escape(bytes, index, letter) {
+            Some((decoded, _)) if is_local(decoded) => {}
+            Some((_, length)) => {
+                start = position.min(index + length);
+                break;
+            }
+            None if !is_local(letter) => break,
+            None => {}
+        }
+        if position - index > MAX_LOCAL {
             break;
         }
         start = index;
     }
-    let bytes = text.as_bytes();
-    while start < position && !is_local_edge(at(bytes, start)) {
+    while start < position && !is_local_edge(bytes, start) {
         start += 1;
     }
-    let masked = matches!(before(bytes, start), b'*') || matches!(before(bytes, position), b'.');
-    (start < position && !masked).then_some(start)
+    let local = bytes.get(start..position).unwrap_or_default();
+    let masked = matches!(before(bytes, start), b'*') || local.ends_with(b".");
+    (!local.is_empty() && !masked && !NO_LOCALS.contains(&local)).then_some(start)
+}
+
+/// What the escape that starts with this letter stands for, and its length.
+fn escape(text: &[u8], index: usize, letter: char) -> Option<(char, usize)> {
+    match letter {
+        '\\' => match unicode_at(text, index) {
+            Some(code) => Some((char::from_u32(code).unwrap_or(' '), 6)),
+            None => is_escape(at(text, index + 1)).then_some((' ', 2)),
+        },
+        '%' => match percent_at(text, index)? {
+            // A part of a letter in UTF-8.
+            0x80.. => Some(('e', 3)),
+            byte => Some((char::from(byte), 3)),
+        },
+        _ => None,
+    }
 }
 
 /// Letters of the alphabets that are written with spaces, and the marks in common use. Scripts
@@ -113,36 +164,42 @@ fn is_local(letter: char) -> bool {
     match letter {
         '.' | '_' | '%' | '+' | '-' | '\'' => true,
         _ if letter.is_ascii() => letter.is_ascii_alphanumeric(),
-        _ => u32::from(letter) < 0x2e80 && letter.is_alphanumeric(),
+        _ => !is_spaceless(letter) && letter.is_alphanumeric(),
     }
 }
 
-fn is_local_edge(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+fn is_local_edge(text: &[u8], index: usize) -> bool {
+    match at(text, index) {
+        b'\\' => unicode_at(text, index).is_some(),
+        b'%' => percent_at(text, index).is_some(),
+        byte => byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80,
+    }
 }
 
 /// The end of the domain that starts at `start`: labels with dots between, the last of letters.
-fn domain_end(text: &[u8], start: usize) -> Option<usize> {
-    let is_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte >= 0x80;
+fn domain_end(text: &str, start: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
     let mut good = None;
     let mut label = start;
-    let mut labels = 0;
+    let (mut labels, mut numbers) = (0, 0);
     loop {
-        let end = label + run(text, label, is_label);
-        let name = text.get(label..end)?;
+        let end = label + word_length(text, label, |mark| mark == '-');
+        let name = bytes.get(label..end)?;
         if name.is_empty() || name.starts_with(b"-") || end - start > MAX_DOMAIN {
             break;
         }
+        numbers += usize::from(numbers == labels && name.iter().all(u8::is_ascii_digit));
         labels += 1;
         if labels > 1 && is_top_level(name) {
             good = Some(end);
         }
-        if at(text, end) != b'.' {
+        if at(bytes, end) != b'.' {
             break;
         }
         label = end + 1;
     }
-    good.filter(|end| !is_file(text, start, *end))
+    // Two numbers at the start are a version: `react@18.2.0-rc.next`.
+    good.filter(|end| numbers < 2 && !is_file(bytes, *end))
 }
 
 fn is_top_level(name: &[u8]) -> bool {
@@ -153,10 +210,9 @@ fn is_top_level(name: &[u8]) -> bool {
 }
 
 /// `logo@2x.png`, `getty@tty1.service`.
-fn is_file(text: &[u8], start: usize, end: usize) -> bool {
+fn is_file(text: &[u8], end: usize) -> bool {
     let last = run_before(text, end, |byte| byte != b'.');
     let ending = text.get(end - last..end).unwrap_or_default();
-    let _ = start;
     NO_DOMAINS
         .iter()
         .any(|known| ending.eq_ignore_ascii_case(known))
@@ -195,6 +251,14 @@ mod tests {
             ("bob@example.xn--p1ai", "bob@example.xn--p1ai"),
             ("请联系bob@example.com", "bob@example.com"),
             ("-bob@example.com,", "bob@example.com"),
+            ("„bob@example.com“ fehlt", "bob@example.com"),
+            ("bob@example.comを確認", "bob@example.com"),
+            (r"first\nbob@example.com\nlast", "bob@example.com"),
+            (r"\u003cbob@example.com\u003e", "bob@example.com"),
+            (r"to jos\u00e9@example.com", r"jos\u00e9@example.com"),
+            ("next=%2Fx%3Fq%3Dbob%40example.com", "bob%40example.com"),
+            ("q=jos%C3%A9%40example.com", "jos%C3%A9%40example.com"),
+            ("bob@163.com", "bob@163.com"),
         ] {
             assert_eq!(found(text), [address], "{text}");
         }
@@ -224,6 +288,9 @@ mod tests {
             "Foo@1a2b3c",
             "a@b..com",
             "a.@b.com",
+            "react@18.2.0-rc.next",
+            "this@MainActivity.finish",
+            "openvpn@server.conf",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }
@@ -236,6 +303,7 @@ mod tests {
             ("redis://:hunter2@cache:6379", "hunter2"),
             ("https://u:p%40ss@example.com/a?b=c@d", "p%40ss"),
             ("amqp://guest:guest@10.0.0.1", "guest"),
+            (r"https:\/\/u:hunter2@example.com", "hunter2"),
         ] {
             assert_eq!(found(text), [password], "{text}");
         }

@@ -1,6 +1,8 @@
 //! User names in home directory paths: `/home/x`, `/Users/x`, `C:\Users\x`.
 
-use super::bytes::{at, before, ends_ci, from, is_word, run, run_before, starts_ci};
+use super::bytes::{
+    at, before, ends_ci, from, is_word, run, run_before, seen_before, starts_ci, word_length,
+};
 use crate::class::Class;
 use crate::spans::Span;
 
@@ -44,9 +46,7 @@ pub(crate) fn at_slash(text: &str, slash: usize) -> Option<Span> {
         b'\\' => windows(bytes, slash)?,
         _ => return None,
     };
-    let length = run(bytes, start, |byte| {
-        is_word(byte) || byte >= 0x80 || matches!(byte, b'.' | b'-' | b'$')
-    });
+    let length = word_length(text, start, |mark| matches!(mark, '_' | '.' | '-' | '$'));
     let length = length - run_before(bytes, start + length, |byte| byte == b'.').min(length);
     let name = bytes.get(start..start + length)?;
     let next = at(bytes, start + length);
@@ -70,8 +70,8 @@ fn unix(text: &[u8], slash: usize) -> Option<usize> {
     let cygwin =
         before(text, slash - 1.min(slash)) == b'/' && before(text, slash).is_ascii_alphabetic();
     let rooted = ROOTS.iter().any(|root| ends_ci(text, slash, root));
-    let inside = is_word(before(text, slash))
-        || matches!(before(text, slash), b'.' | b'-' | b'/' | b'}' | b']');
+    let last = seen_before(text, slash);
+    let inside = is_word(last) || matches!(last, b'.' | b'-' | b'/' | b'}' | b']');
     let page = METHODS.iter().any(|method| ends_ci(text, slash, method));
     ((drive || cygwin || rooted || !inside) && !page).then_some(slash + length)
 }
@@ -117,6 +117,9 @@ mod tests {
             ("/export/home/frank/", "frank"),
             ("HOME=/home/grace:", "grace"),
             ("/home/jürgen/x", "jürgen"),
+            ("„/home/ivan“ fehlt", "ivan"),
+            ("/home/judyを開けません", "judy"),
+            (r"first\n/home/heidi/x", "heidi"),
         ] {
             assert_eq!(found(text), [name], "{text}");
         }

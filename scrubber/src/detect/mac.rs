@@ -1,6 +1,6 @@
 //! Hardware addresses: six pairs of hex digits with `:` or `-`, or three groups of four with `.`.
 
-use super::bytes::{at, before, is_word};
+use super::bytes::{at, is_word, run_before, seen_before};
 use crate::class::Class;
 use crate::spans::Span;
 
@@ -20,11 +20,19 @@ pub(crate) fn at_mark(text: &[u8], mark: usize) -> Option<Span> {
         });
     // With dashes or dots, digits alone are a date or a version.
     let lettered = separator == b':' || address.iter().any(u8::is_ascii_alphabetic);
-    let (last, next) = (before(text, start), at(text, end));
-    let free = !is_word(last) && last != separator && !is_word(next);
+    let (last, next) = (seen_before(text, start), at(text, end));
+    let free = !is_word(last) && (last != separator || is_name(text, start)) && !is_word(next);
     // A fingerprint goes on for more pairs.
     let whole = next != separator || !at(text, end + 1).is_ascii_hexdigit();
     (shaped && lettered && free && whole).then(|| Span::new(Class::Mac, start, end))
+}
+
+/// Whether the mark before the address ends a name (`mac:00:1a:…`) and not another pair.
+fn is_name(text: &[u8], start: usize) -> bool {
+    let colon = start - 1;
+    let length = run_before(text, colon, is_word);
+    let name = text.get(colon - length..colon).unwrap_or_default();
+    name.iter().any(|byte| !byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -49,6 +57,7 @@ mod tests {
         ] {
             assert_eq!(found(&format!("link {address} up")), Some(address));
             assert_eq!(found(&format!("mac={address}, up")), Some(address));
+            assert_eq!(found(&format!("mac:{address}, up")), Some(address));
         }
     }
 

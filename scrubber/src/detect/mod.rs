@@ -25,6 +25,9 @@ use crate::triggers::{REACH, Triggers};
 /// The shortest text that can hold anything: `pw=x1`.
 const MIN_TEXT: usize = 5;
 
+/// The fewest digits in one piece that can be a number of somebody's.
+const MIN_BARE: usize = 7;
+
 /// How far one window of 64 bytes lies from the next: each but the first begins with one byte that
 /// was already looked at, and each ends with the bytes that the shapes of its triggers reach.
 const STEP: usize = BLOCK - 1 - REACH;
@@ -102,7 +105,8 @@ fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans
     each.of(triggers.mark, |position| mark(scene, position));
     each.of(triggers.colon, |position| pair::at_mark(scene, position));
     each.of(triggers.digits, |position| number(scene, position));
-    each.of(triggers.token, |position| token::in_run(bytes, position));
+    each.of(triggers.groups, |position| phone::grouped(bytes, position));
+    each.of(triggers.token, |position| token::starting(bytes, position));
     each.of(triggers.scheme, |position| token::scheme(bytes, position));
     each.of(triggers.flag, |position| pair::at_flag(scene, position));
     each.of(triggers.dashes, |position| {
@@ -119,6 +123,9 @@ fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans
 fn mark(scene: &Scene<'_>, position: usize) -> Option<Span> {
     let bytes = scene.text.as_bytes();
     match bytes::at(bytes, position) {
+        b'%' if bytes::starts_ci(bytes, position, b"%2b") => {
+            phone::starting(bytes, position + 3, scene.kind == KeyKind::Phone)
+        }
         b'@' | b'%' => email::at_sign(scene.text, position),
         b'=' | b'>' => pair::at_mark(scene, position),
         _ if bytes::at(bytes, position + 1).is_ascii_digit() => {
@@ -131,13 +138,47 @@ fn mark(scene: &Scene<'_>, position: usize) -> Option<Span> {
 /// The number that starts at a trigger for digits: whichever class is surest of it.
 fn number(scene: &Scene<'_>, position: usize) -> Option<Span> {
     let bytes = scene.text.as_bytes();
+    let digit = |byte: u8| byte.is_ascii_digit();
+    // `%204111…`: the first two digits are those of an escape.
+    let escaped =
+        bytes::before(bytes, position) == b'%' && bytes::at(bytes, position + 1).is_ascii_digit();
+    let position = position + if escaped { 2 } else { 0 };
+    let first = bytes::run(bytes, position, digit);
+    // A short run stands alone unless another one follows: fractions of seconds, counts.
+    let next = bytes::at(bytes, position + first);
+    if first < MIN_BARE && !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(') {
+        return None;
+    }
     let wanted = |class: Class| scene.active.contains(class);
-    let card = || card::starting(bytes, position).filter(|_| wanted(Class::PaymentCard));
+    let card = || {
+        let may = matches!(first, 4 | 13..) && wanted(Class::PaymentCard);
+        may.then(|| card::starting(bytes, position))?
+    };
     let ssn = || {
-        ssn::starting(bytes, position, scene.kind == KeyKind::Ssn).filter(|_| wanted(Class::Ssn))
+        let may = matches!(first, 3 | 9) && wanted(Class::Ssn);
+        may.then(|| ssn::starting(bytes, position, scene.kind == KeyKind::Ssn))?
     };
     let phone = || phone::starting(bytes, position, scene.kind == KeyKind::Phone);
-    card().or_else(ssn).or_else(phone)
+    let span = card().or_else(ssn).or_else(phone)?;
+    Some(Span {
+        quotes: json_value(bytes, span),
+        ..span
+    })
+}
+
+/// Backslashes before the quotes that what replaces a number needs, where the number is a whole
+/// value in JSON (`{"card":4111111111111111}`) and would leave it broken without.
+fn json_value(text: &[u8], span: Span) -> Option<u8> {
+    let space = |byte: u8| byte == b' ';
+    let colon = span
+        .start
+        .checked_sub(bytes::run_before(text, span.start, space) + 1)?;
+    let after = span.end + bytes::run(text, span.end, space);
+    let whole = bytes::at(text, colon) == b':'
+        && bytes::before(text, colon) == b'"'
+        && matches!(bytes::at(text, after), b',' | b'}' | b']');
+    let slashes = bytes::run_before(text, colon.checked_sub(1)?, |byte| byte == b'\\');
+    whole.then(|| u8::try_from(slashes).ok())?
 }
 
 /// Calls a detector for every bit of a mask and keeps what is looked for.

@@ -3,12 +3,12 @@
 //!
 //! The name decides (see `keys`); the value is only looked at where the name alone is not sure.
 
-use super::bytes::{at, before, ends_ci, from, run, run_before, starts_ci};
+use super::bytes::{at, before, ends_ci, from, is_escape, run, run_before, starts_ci};
 use super::token::looks_secret;
 use super::{Scene, phone};
 use crate::class::Class;
-use crate::keys::{Force, KeyKind, may_matter};
-use crate::replace::{has_hash_at, is_scrubbed};
+use crate::keys::{Force, KeyKind, is_foreign, may_matter};
+use crate::replace::{has_hash_at, is_placeholder, is_scrubbed};
 use crate::spans::Span;
 
 /// The longest name and value that are looked at.
@@ -96,12 +96,26 @@ pub(crate) fn at_mark(scene: &Scene<'_>, mark: usize) -> Option<Span> {
     if xml != (before(text, name.start) == b'<' && !name.spaced) {
         return None;
     }
+    // `$API_KEY: not set`
+    if at(text, mark) == b':' && before(text, name.start) == b'$' {
+        return None;
+    }
     match scene.keys.kind_of_name(name.bytes(text)) {
         KeyKind::Plain | KeyKind::Ssn => None,
         KeyKind::Phone => {
             let value = Value::after(scene.text, mark, &name, Force::Sure)?;
             let end = text.len().min(value.start + MAX_PHONE);
-            phone::value(text, value.start, end).filter(|_| scene.active.contains(Class::Phone))
+            let span = phone::value(text, value.start, end)
+                .filter(|span| span.start < value.end && scene.active.contains(Class::Phone))?;
+            let whole = (span.start, span.end) == (value.start, value.end);
+            Some(Span {
+                quotes: if whole {
+                    value.span(&name).quotes
+                } else {
+                    None
+                },
+                ..span
+            })
         }
         KeyKind::Sensitive(force) => {
             let value = Value::after(scene.text, mark, &name, force)?;
@@ -166,12 +180,11 @@ impl Name {
             quotes = u8::try_from(slashes).ok().filter(|_| quote == b'"');
             end -= slashes;
         }
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        let length = run_before(text, end, is_name);
+        let length = name_length(text, end);
         let start = end - length;
         let placeholder = text
             .get(start.wrapping_sub(1)..end + 1)
-            .is_some_and(is_scrubbed);
+            .is_some_and(is_placeholder);
         let kept = (2..=MAX_NAME).contains(&length) && !placeholder;
         kept.then_some(Name {
             start,
@@ -184,6 +197,24 @@ impl Name {
     fn bytes<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         text.get(self.start..self.end).unwrap_or_default()
     }
+}
+
+/// How long the name is that ends at `end`: letters, digits and few marks, without the letter of an
+/// escape before it. Letters beyond ASCII belong to it where it is one of our words by them.
+fn name_length(text: &[u8], end: usize) -> usize {
+    /// The longest of our words beyond ASCII, in bytes.
+    const MAX_FOREIGN: usize = 32;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let plain = run_before(text, end, is_name);
+    if before(text, end - plain) >= 0x80 {
+        let any = run_before(text, end, |byte| is_name(byte) || byte >= 0x80).min(MAX_FOREIGN);
+        if text.get(end - any..end).is_some_and(is_foreign) {
+            return any;
+        }
+    }
+    let start = end - plain;
+    let escaped = before(text, start) == b'\\' && is_escape(at(text, start)) && plain > 0;
+    plain - usize::from(escaped)
 }
 
 /// A value after its mark.
@@ -318,7 +349,14 @@ impl Value {
             let length = if list {
                 run(text, from, rest)
             } else {
-                bare_length(text, from)
+                // Credentials are ASCII and end in no mark of a sentence.
+                let value = text.get(from..from + bare_length(text, from));
+                let value = ascii_part(value.unwrap_or_default());
+                let marks = value.iter().rev();
+                value.len()
+                    - marks
+                        .take_while(|byte| matches!(byte, b'!' | b'?' | b':'))
+                        .count()
             };
             return Value {
                 scheme: true,
@@ -330,7 +368,7 @@ impl Value {
 
     fn is_secret(&self, text: &[u8], force: Force) -> bool {
         let value = text.get(self.start..self.end).unwrap_or_default();
-        if value.is_empty() || is_scrubbed(value) || is_template(value) || is_ordinary(value) {
+        if value.is_empty() || says_something(value) {
             return false;
         }
         let directory = matches!(value, [b'/', ..] | [_, b':', b'\\' | b'/', ..]);
@@ -376,7 +414,9 @@ fn bare_length(text: &[u8], start: usize) -> usize {
     }
     let value = text.get(start..start + length).unwrap_or_default();
     if value.starts_with(b"[") {
-        return length;
+        let end = value.iter().position(|byte| *byte == b']').unwrap_or(0) + 1;
+        let placeholder = value.get(..end).is_some_and(is_scrubbed);
+        return if placeholder { end } else { length };
     }
     let closing = value
         .iter()
@@ -384,6 +424,28 @@ fn bare_length(text: &[u8], start: usize) -> usize {
         .take_while(|byte| matches!(byte, b')' | b']' | b'.'))
         .count();
     length - closing
+}
+
+/// Whether a value says something about a secret instead of being one, perhaps within a sentence
+/// that goes on behind it: `null!`, `null。`.
+fn says_something(value: &[u8]) -> bool {
+    let says = |value: &[u8]| is_scrubbed(value) || is_template(value) || is_ordinary(value);
+    let mut rest = ascii_part(value);
+    while let [shorter @ .., b'!' | b'?' | b',' | b':'] = rest {
+        if says(rest) {
+            return true;
+        }
+        rest = shorter;
+    }
+    says(value) || says(rest)
+}
+
+/// A value up to its first letter beyond ASCII.
+fn ascii_part(value: &[u8]) -> &[u8] {
+    let foreign = value.iter().position(|byte| *byte >= 0x80);
+    value
+        .get(..foreign.unwrap_or(value.len()))
+        .unwrap_or_default()
 }
 
 /// `${PASSWORD}`, `{{ password }}`, `%s`, `$PASSWORD`: the place of a value.

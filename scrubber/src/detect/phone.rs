@@ -3,7 +3,9 @@
 //!
 //! A row of digits alone is never one.
 
-use super::bytes::{Context, at, before, ends_ci, from, is_word};
+use super::bytes::{
+    Context, at, before, ends_ci, from, is_word, run, run_before, seen_before, two_before,
+};
 use crate::class::Class;
 use crate::spans::Span;
 
@@ -15,35 +17,36 @@ const MIN_NATIONAL: usize = 7;
 /// A national number with its leading zero.
 const MAX_NATIONAL: usize = 13;
 
-/// How far before a number the text may speak of a telephone.
-const CONTEXT_BEFORE: usize = 32;
+/// How far before a number the text may speak of a telephone, in bytes: a word and a few more, also
+/// where each letter takes two or three.
+const CONTEXT_BEFORE: usize = 48;
 
+/// Words of telephony in the languages that logs are written in. A word counts where it begins one.
+#[rustfmt::skip]
 static CONTEXT: Context = Context::new(&[
-    b"phone",
-    b"telephone",
-    b"tel:",
-    b"tel.",
-    b"tel ",
-    b"tel=",
-    b"telefon",
-    b"mobile",
-    b"mob:",
-    b"cell ",
-    b"cell:",
-    b"cell=",
-    b"cellphone",
-    b"fax",
-    b"whatsapp",
-    b"sms",
-    b"msisdn",
-    b"dial",
-    b"call me",
-    b"call us",
-    b"call back",
-    b"called from",
-    b"contact number",
-    b"ring me",
-    b"text me",
+    b"phone", b"telephone", b"tel:", b"tel.", b"tel ", b"tel=", b"tel)", b"telefon", b"mobile", b"mob:", b"mob.",
+    b"cell ", b"cell:", b"cell=", b"cell.", b"cellphone", b"fax", b"whatsapp", b"sms", b"msisdn", b"dial", b"call me",
+    b"call us", b"call back", b"called from", b"contact number", b"ring me", b"text me",
+    b"handy:", b"handy ", b"handynummer", b"mobil", b"rufnummer",
+    "téléphone".as_bytes(), "tél".as_bytes(), b"portable",
+    "teléfono".as_bytes(), "móvil".as_bytes(), b"movil", b"celular", b"llame",
+    b"cellulare", b"telemovel", "telemóvel".as_bytes(), b"ligar para",
+    b"telefoon", b"mobiel", b"gsm:", b"gsm ", b"telepon", b"ponsel", b"hp ", b"hp:",
+    "komórk".as_bytes(), b"tlf", b"puhelin", b"puh.", b"matkapuhelin", b"cep tel",
+    "телефон".as_bytes(), "Телефон".as_bytes(), "тел.".as_bytes(), "Тел.".as_bytes(), "моб".as_bytes(),
+    "Моб".as_bytes(), "τηλ".as_bytes(), "Τηλ".as_bytes(), "τηλέφωνο".as_bytes(),
+    "电话".as_bytes(), "手机".as_bytes(), "電話".as_bytes(), "手機".as_bytes(), "携帯".as_bytes(),
+    "전화".as_bytes(), "휴대폰".as_bytes(), "연락처".as_bytes(),
+    "هاتف".as_bytes(), "جوال".as_bytes(), "موبايل".as_bytes(), "טלפון".as_bytes(), "נייד".as_bytes(),
+    "फ़ोन".as_bytes(), "फोन".as_bytes(), "मोबाइल".as_bytes(), "điện thoại".as_bytes(), "Điện thoại".as_bytes(),
+    "sđt".as_bytes(), "SĐT".as_bytes(),
+]);
+
+/// Between a word of telephony and digits in one piece these say that the digits are another thing.
+#[rustfmt::skip]
+static OTHER: Context = Context::new(&[
+    b"id", b"request", b"order", b"build", b"version", b"batch", b"invoice", b"ticket", b"queue", b"job", b"size",
+    b"session", b"trace", b"took", b"port", b"pid", b"error", b"byte", b"count=", b"count ", b"counter",
 ]);
 
 /// Digits with the marks people write between them.
@@ -61,8 +64,8 @@ struct Number {
 pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
     match at(text, start) {
         b'+' => international(text, start, start + 1),
-        b'(' => north_american(text, start),
-        _ if ends_ci(text, start, b"%2b") => international(text, start, start),
+        b'(' => north_american(text, start).or_else(|| parenthesised(text, start, known)),
+        _ if is_encoded_plus(text, start) => international(text, start, start),
         _ if starts_free(text, start) => {
             north_american(text, start).or_else(|| national(text, start, known))
         }
@@ -71,21 +74,41 @@ pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
     }
 }
 
+/// A number of short groups, whose second mark is at `mark`: `91 234 56 78`. Its shape says little,
+/// so that the text must speak of a telephone.
+pub(crate) fn grouped(text: &[u8], mark: usize) -> Option<Span> {
+    let digit = |byte: u8| byte.is_ascii_digit();
+    let second = mark.checked_sub(run_before(text, mark, digit) + 1)?;
+    let start = second.checked_sub(run_before(text, second, digit))?;
+    let spoken = mentions_telephone(text, start) && starts_free(text, start);
+    spoken.then(|| national(text, start, false))?
+}
+
+/// A plus sign as addresses and some writers of JSON escape it.
+fn is_encoded_plus(text: &[u8], start: usize) -> bool {
+    ends_ci(text, start, b"%2b") || ends_ci(text, start, b"\\u002b")
+}
+
 /// `+44 20 7946 0958`
 fn international(text: &[u8], start: usize, digits: usize) -> Option<Span> {
-    let earlier = before(text, start);
-    if is_word(earlier) && !ends_ci(text, start, b"%2b") || matches!(earlier, b'+' | b'*') {
+    let earlier = seen_before(text, start);
+    if !is_encoded_plus(text, start) && (is_word(earlier) || matches!(earlier, b'+' | b'*')) {
         return None;
     }
     let lead = [at(text, digits), at(text, digits + 1), at(text, digits + 2)];
     let longest = match lead {
         [b'1', ..] | [b'7', ..] | [b'3', b'3' | b'2' | b'4' | b'1', _] => 11,
-        [b'4', b'1' | b'5' | b'6' | b'7' | b'8', _] | [b'6', b'1', _] => 11,
+        [b'4', b'1' | b'5' | b'6' | b'7' | b'8', _] | [b'6', b'1' | b'6', _] => 11,
         [b'4', b'4', _] | [b'9', b'1', _] | [b'8', b'1', _] | [b'5', b'2', _] => 12,
         [b'1'..=b'9', ..] => MAX_NATIONAL,
         _ => return None,
     };
-    let number = Number::read(text, digits, longest)?;
+    // `+44 (0)20 …`: a zero that is dialled only within the country.
+    let zero = from(text, digits)
+        .windows(3)
+        .take(5)
+        .any(|part| part == b"(0)");
+    let number = Number::read(text, digits, longest + usize::from(zero))?;
     let american = lead.first() == Some(&b'1');
     let right = number.total >= MIN_INTERNATIONAL
         && (!american || number.total == 11 && is_north_american(number.digits.get(1..11)?));
@@ -132,7 +155,7 @@ fn with_trunk(text: &[u8], start: usize) -> (usize, bool) {
     let trunk = start.wrapping_sub(2);
     if marked
         && at(text, trunk) == b'1'
-        && !is_word(before(text, trunk))
+        && !is_word(seen_before(text, trunk))
         && starts_free(text, trunk)
     {
         return (trunk, true);
@@ -149,12 +172,38 @@ fn is_north_american(digits: &[u8]) -> bool {
 
 /// Any other number, where a telephone is spoken of.
 fn national(text: &[u8], start: usize, known: bool) -> Option<Span> {
-    let number = Number::read(text, start, MAX_NATIONAL)?;
+    let abroad = text.get(start..start + 2) == Some(b"00");
+    let longest = if abroad { MAX_DIGITS } else { MAX_NATIONAL };
+    let number = Number::read(text, start, longest)?;
     let bare = number.groups == 1;
-    // Ten digits that start with 1 are a time in seconds, thirteen one in milliseconds.
-    let time = bare && at(text, start) == b'1' && matches!(number.total, 10 | 13);
-    let right = (MIN_NATIONAL..=MAX_NATIONAL).contains(&number.total)
-        && !time
+    let right = (MIN_NATIONAL..=longest).contains(&number.total)
+        && !(bare && number.is_time())
+        && ends_free(text, number.end)
+        && (known
+            || if bare {
+                means_digits(text, start)
+            } else {
+                mentions_telephone(text, start)
+            });
+    right.then(|| Span::new(Class::Phone, start, number.end))
+}
+
+/// An area code in parentheses, perhaps behind a trunk digit, where a telephone is spoken of:
+/// `(02) 9374 4000`, `8 (912) 345-67-89`.
+fn parenthesised(text: &[u8], open: usize, known: bool) -> Option<Span> {
+    let code = run(text, open + 1, |byte| byte.is_ascii_digit());
+    if !(1..=5).contains(&code) || at(text, open + 1 + code) != b')' {
+        return None;
+    }
+    let gap = usize::from(matches!(before(text, open), b' ' | b'-'));
+    let trunk = open.checked_sub(gap + 1);
+    let is_trunk = |place: &usize| {
+        matches!(at(text, *place), b'0' | b'8') && !is_word(seen_before(text, *place))
+    };
+    let start = trunk.filter(is_trunk).unwrap_or(open);
+    let number = Number::read(text, open + 1, MAX_NATIONAL)?;
+    let right = number.groups > 1
+        && number.total >= MIN_NATIONAL
         && ends_free(text, number.end)
         && (known || mentions_telephone(text, start));
     right.then(|| Span::new(Class::Phone, start, number.end))
@@ -174,8 +223,14 @@ fn mentions_telephone(text: &[u8], start: usize) -> bool {
     CONTEXT.is_in(text, start.saturating_sub(CONTEXT_BEFORE), start)
 }
 
+/// Whether the text speaks of a telephone and then of nothing else that could be digits.
+fn means_digits(text: &[u8], start: usize) -> bool {
+    let spoken = CONTEXT.last_end(text, start.saturating_sub(CONTEXT_BEFORE), start);
+    spoken.is_some_and(|end| !OTHER.is_in(text, end.min(start), start))
+}
+
 fn starts_free(text: &[u8], start: usize) -> bool {
-    let (last, earlier) = (before(text, start), before(text, start.wrapping_sub(1)));
+    let (last, earlier) = two_before(text, start);
     match last {
         b' ' | b'/' | b':' | b',' => !earlier.is_ascii_digit(),
         b'-' | b'.' => !is_word(earlier),
@@ -187,7 +242,8 @@ fn starts_free(text: &[u8], start: usize) -> bool {
 fn ends_free(text: &[u8], end: usize) -> bool {
     let (next, later) = (at(text, end), at(text, end + 1));
     match next {
-        b'-' | b'.' | b':' | b'/' => !is_word(later),
+        b'-' | b'.' => !is_word(later),
+        b':' | b'/' => !later.is_ascii_digit(),
         b'*' => false,
         _ => !is_word(next),
     }
@@ -228,6 +284,21 @@ impl Number {
         }
         (number.total > 0).then_some(number)
     }
+
+    /// Whether the digits in one piece are a time: ten that start with 1 in seconds, thirteen in
+    /// milliseconds, eight a day of this century or the last.
+    fn is_time(&self) -> bool {
+        let [a, b, c, d, e, f, g, h, ..] = self.digits;
+        match self.total {
+            10 | 13 => a == 1,
+            8 => {
+                let (month, day) = (10 * e + f, 10 * g + h);
+                let century = (a, b) == (2, 0) || (a, b, c) == (1, 9, 9);
+                century && d <= 9 && (1..=12).contains(&month) && (1..=31).contains(&day)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The marks between two groups: one of ` -./`, or parentheses with a space.
@@ -261,9 +332,13 @@ mod tests {
             ("from +1 (415) 555-2671 at", "+1 (415) 555-2671"),
             ("+44 20 7946 0958", "+44 20 7946 0958"),
             ("+49 (0)30 1234567.", "+49 (0)30 1234567"),
+            ("+44 (0)20 7946 0958", "+44 (0)20 7946 0958"),
             ("+33 6 12 34 56 78 200 OK", "+33 6 12 34 56 78"),
             ("+14155552671 200 OK", "+14155552671"),
             ("to=%2B14155552671&x", "14155552671"),
+            ("/users/%2B886912050172/edit", "886912050172"),
+            (r"first\n1-800-555-2671", "1-800-555-2671"),
+            ("联系电话:138 7614 3498", "138 7614 3498"),
             ("(415) 555-2671", "(415) 555-2671"),
             ("x (415)555-2671", "(415)555-2671"),
             ("415-555-2671", "415-555-2671"),
@@ -276,6 +351,15 @@ mod tests {
             ("fax 030/1234567", "030/1234567"),
             ("phone: 06 12 34 56 78", "06 12 34 56 78"),
             ("phone_number=09123456789", "09123456789"),
+            ("Tel. (02) 9374 4000", "(02) 9374 4000"),
+            ("телефон: 8 (912) 345-67-89", "8 (912) 345-67-89"),
+            ("cep telefonu 0(532) 123 45 67", "0(532) 123 45 67"),
+            ("téléphone : 00 33 1 23 45 67 89", "00 33 1 23 45 67 89"),
+            ("tel 0044 20 7946 0958", "0044 20 7946 0958"),
+            ("手机号码 138 1234 5678", "138 1234 5678"),
+            ("Handy: 22334455", "22334455"),
+            (r"\u002B4915112345678", "4915112345678"),
+            ("tel:\\n+4915112345678", "+4915112345678"),
         ] {
             assert_eq!(found(text), Some(number), "{text}");
         }
@@ -294,6 +378,10 @@ mod tests {
             "1700000000",
             "phone 1700000000",
             "phone 1700000000000",
+            "mobile build 20260117",
+            "phone number is missing in request 48291734",
+            "(02) 9374 4000",
+            "22334455",
             "192.168.1.100",
             "2024-01-02",
             "115-555-2671",

@@ -2,13 +2,13 @@
 //!
 //! Divided ones are taken as they are; nine digits in a row only where the text speaks of one.
 
-use super::bytes::{Context, at, before, is_word};
+use super::bytes::{Context, at, is_word, two_before};
 use super::groups::Groups;
 use crate::class::Class;
 use crate::spans::Span;
 
 /// How far before and after a number the text may speak of it.
-const CONTEXT_BEFORE: usize = 40;
+const CONTEXT_BEFORE: usize = 48;
 const CONTEXT_AFTER: usize = 20;
 
 static CONTEXT: Context = Context::new(&[
@@ -21,6 +21,7 @@ static CONTEXT: Context = Context::new(&[
     b"ss #",
     b"tax id",
     b"taxpayer",
+    b"seguro social",
 ]);
 
 /// The number that starts at `start`, which is the start of a run of digits. `known` says that
@@ -61,7 +62,7 @@ fn is_given_out(digits: &[u8]) -> bool {
 }
 
 fn starts_free(text: &[u8], start: usize) -> bool {
-    let (last, earlier) = (before(text, start), before(text, start.wrapping_sub(1)));
+    let (last, earlier) = two_before(text, start);
     match last {
         b' ' | b'.' | b'/' | b':' => !earlier.is_ascii_digit(),
         b'-' => !is_word(earlier) || earlier.is_ascii_alphabetic(),
@@ -73,7 +74,8 @@ fn starts_free(text: &[u8], start: usize) -> bool {
 fn ends_free(text: &[u8], end: usize) -> bool {
     let (next, later) = (at(text, end), at(text, end + 1));
     match next {
-        b'-' | b'.' | b'/' | b':' => !is_word(later),
+        b'-' | b'.' => !is_word(later),
+        b'/' | b':' => !later.is_ascii_digit(),
         _ => !is_word(next),
     }
 }
@@ -106,6 +108,8 @@ mod tests {
             ("Social Security Number: 123456789", "123456789"),
             ("userSSN=123456789", "123456789"),
             ("123456789 (SSN)", "123456789"),
+            ("/users/123-45-6789/edit", "123-45-6789"),
+            (r"first\nSSN 123456789", "123456789"),
         ] {
             let expected = (text != "userSSN=123456789").then_some(number);
             assert_eq!(found(text), expected, "{text}");

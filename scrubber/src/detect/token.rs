@@ -36,61 +36,91 @@ const ANY: usize = usize::MAX;
 const MAX_BODY: usize = 1024;
 
 /// As the providers document them.
+#[rustfmt::skip]
 const FORMATS: &[Format] = &[
-    (b"AKIA", Upper, 16, 16),             // AWS
-    (b"ASIA", Upper, 16, 16),             // AWS, temporary
     (b"ABIA", Upper, 16, 16),             // AWS, bearer
     (b"ACCA", Upper, 16, 16),             // AWS, context
-    (b"AIza", Word, 35, 35),              // Google
     (b"AGE-SECRET-KEY-1", Upper, 58, 58), // age
+    (b"AIza", Word, 35, 35),              // Google
+    (b"AKIA", Upper, 16, 16),             // AWS
+    (b"ASIA", Upper, 16, 16),             // AWS, temporary
     (b"ATATT3", Word, 40, ANY),           // Atlassian
+    (b"ATBB", Alnum, 32, 32),             // Bitbucket
+    (b"CCIPAT_", Word, 40, ANY),          // CircleCI
+    (b"CFPAT-", Word, 43, 43),            // Contentful
+    (b"EAAA", Word, 60, ANY),             // Square, access token
     (b"GOCSPX-", Word, 20, ANY),          // Google, OAuth client
+    (b"HRKU-", Word, 36, ANY),            // Heroku
     (b"NRAK-", Upper, 27, 27),            // New Relic
     (b"PMAK-", Word, 40, ANY),            // Postman
     (b"SK", Hex, 32, 32),                 // Twilio
+    (b"access-development-", Word, 36, 36), // Plaid
+    (b"access-production-", Word, 36, 36), // Plaid
+    (b"access-sandbox-", Word, 36, 36),   // Plaid
+    (b"dapi", Hex, 32, 32),               // Databricks
     (b"dckr_pat_", Word, 20, ANY),        // Docker
     (b"doo_v1_", Hex, 64, 64),            // DigitalOcean
     (b"dop_v1_", Hex, 64, 64),            // DigitalOcean
     (b"dor_v1_", Hex, 64, 64),            // DigitalOcean
     (b"figd_", Word, 30, ANY),            // Figma
-    (b"github_pat_", Word, 22, ANY),      // GitHub
-    (b"ghp_", Alnum, 30, ANY),            // GitHub, personal
+    (b"fo1_", Word, 40, ANY),             // Fly
     (b"gho_", Alnum, 30, ANY),            // GitHub, OAuth
-    (b"ghu_", Alnum, 30, ANY),            // GitHub, user to server
-    (b"ghs_", Alnum, 30, ANY),            // GitHub, server to server
+    (b"ghp_", Alnum, 30, ANY),            // GitHub, personal
     (b"ghr_", Alnum, 30, ANY),            // GitHub, refresh
+    (b"ghs_", Alnum, 30, ANY),            // GitHub, server to server
+    (b"ghu_", Alnum, 30, ANY),            // GitHub, user to server
+    (b"github_pat_", Word, 22, ANY),      // GitHub
+    (b"glc_", Base64, 32, ANY),           // Grafana Cloud
     (b"glcbt-", Word, 20, ANY),           // GitLab, CI build
     (b"gldt-", Word, 20, ANY),            // GitLab, deploy
     (b"glpat-", Word, 20, ANY),           // GitLab, personal
     (b"glptt-", Word, 20, ANY),           // GitLab, trigger
     (b"glrt-", Word, 20, ANY),            // GitLab, runner
     (b"glsa_", Word, 32, ANY),            // Grafana, service account
-    (b"glc_", Base64, 32, ANY),           // Grafana Cloud
     (b"gsk_", Alnum, 32, ANY),            // Groq
     (b"hf_", Alnum, 30, ANY),             // Hugging Face
     (b"key-", Hex, 32, 32),               // Mailgun
     (b"lin_api_", Alnum, 32, ANY),        // Linear
+    (b"nfp_", Alnum, 36, ANY),            // Netlify
     (b"npm_", Alnum, 36, 36),             // npm
+    (b"ntn_", Alnum, 40, ANY),            // Notion
+    (b"pat-eu1-", Word, 36, 36),          // HubSpot
+    (b"pat-na1-", Word, 36, 36),          // HubSpot
+    (b"pnu_", Alnum, 36, 36),             // Prefect
+    (b"pplx-", Alnum, 40, ANY),           // Perplexity
+    (b"pscale_oauth_", Word, 32, ANY),    // PlanetScale
+    (b"pscale_pw_", Word, 32, ANY),       // PlanetScale
+    (b"pscale_tkn_", Word, 32, ANY),      // PlanetScale
     (b"pul-", Hex, 40, 40),               // Pulumi
     (b"pypi-", Mixed, 20, ANY),           // PyPI
+    (b"r8_", Alnum, 37, 40),              // Replicate
     (b"rk_live_", Alnum, 16, ANY),        // Stripe, restricted
     (b"rk_test_", Alnum, 16, ANY),        // Stripe, restricted
     (b"rubygems_", Hex, 48, 48),          // RubyGems
+    (b"sbp_", Hex, 40, 40),               // Supabase
+    (b"secret_", Alnum, 43, 43),          // Notion
+    (b"sgp_", Word, 40, ANY),             // Sourcegraph
+    (b"shippo_live_", Hex, 40, 40),       // Shippo
     (b"shpat_", Hex, 32, 32),             // Shopify
     (b"shpca_", Hex, 32, 32),             // Shopify
     (b"shppa_", Hex, 32, 32),             // Shopify
     (b"shpss_", Hex, 32, 32),             // Shopify
+    (b"sk-", Mixed, 20, ANY),             // OpenAI, Anthropic and others after them
     (b"sk_live_", Alnum, 16, ANY),        // Stripe
     (b"sk_test_", Alnum, 16, ANY),        // Stripe
-    (b"sk-", Mixed, 20, ANY),             // OpenAI, Anthropic and others after them
     (b"sntrys_", Base64, 32, ANY),        // Sentry, organisation
     (b"sntryu_", Hex, 64, 64),            // Sentry, user
     (b"sq0atp-", Word, 22, ANY),          // Square
     (b"sq0csp-", Word, 40, ANY),          // Square
+    (b"sqa_", Hex, 40, 40),               // SonarQube
+    (b"sqp_", Hex, 40, 40),               // SonarQube
+    (b"squ_", Hex, 40, 40),               // SonarQube
+    (b"tfp_", Word, 40, ANY),             // Typeform
     (b"tskey-", Mixed, 20, ANY),          // Tailscale
     (b"whsec_", Base64, 16, ANY),         // webhook signing secrets, ours among them
     (b"xai-", Mixed, 40, ANY),            // xAI
     (b"xapp-", Mixed, 20, ANY),           // Slack, app
+    (b"xkeysib-", Word, 64, ANY),         // Brevo
     (b"xoxa-", Word, 10, ANY),            // Slack
     (b"xoxb-", Word, 10, ANY),            // Slack, bot
     (b"xoxe-", Word, 10, ANY),            // Slack, rotation
@@ -100,27 +130,40 @@ const FORMATS: &[Format] = &[
     (b"xoxs-", Word, 10, ANY),            // Slack, session
 ];
 
-/// The token within the run of word bytes that starts at `start`.
-pub(crate) fn in_run(text: &[u8], start: usize) -> Option<Span> {
-    if before(text, start) == b'.'
-        && let Some(span) = after_dot(text, start)
-    {
-        return Some(span);
+/// The token that starts at `start`: at the start of a run of word bytes, or behind a `-` or `_` in
+/// one.
+pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
+    let beside = match before(text, start) {
+        b'.' => after_dot(text, start),
+        b'/' => webhook(text, start),
+        b'~' => azure(text, start),
+        b':' => telegram(text, start),
+        // The run may begin with what is left of an escape.
+        b'\\' | b'%' => known(text, start + escaped_length(text, start)),
+        _ => None,
+    };
+    beside.or_else(|| known(text, start))
+}
+
+/// A token of a known form that starts exactly here.
+fn known(text: &[u8], start: usize) -> Option<Span> {
+    match at(text, start) {
+        b'e' => jwt(text, start).or_else(|| mailchimp(text, start)),
+        first => prefixed(text, start, first)
+            .or_else(|| discord(text, start))
+            .or_else(|| mailchimp(text, start)),
     }
-    if let Some(span) = telegram(text, start) {
-        return Some(span);
-    }
-    let mut position = start;
-    loop {
-        let span = match at(text, position) {
-            b'e' => jwt(text, position),
-            first => prefixed(text, position, first),
-        };
-        let word = run(text, position, |byte| byte.is_ascii_alphanumeric());
-        position += word + 1;
-        if span.is_some() || !matches!(before(text, position), b'_' | b'-') {
-            return span;
-        }
+}
+
+/// How many of the bytes at a position belong to an escape whose mark is before them: `\n`,
+/// `\u003d`, `%3D`.
+fn escaped_length(text: &[u8], start: usize) -> usize {
+    let mark = start.wrapping_sub(1);
+    match before(text, start) {
+        b'\\' if super::bytes::unicode_at(text, mark).is_some() => 5,
+        b'\\' => usize::from(super::bytes::is_escape(at(text, start))),
+        b'%' if super::bytes::percent_at(text, mark).is_some() => 2,
+        _ => 0,
     }
 }
 
@@ -201,6 +244,7 @@ fn looks_made(body: Body, value: &[u8]) -> bool {
 fn after_dot(text: &[u8], start: usize) -> Option<Span> {
     let dot = start - 1;
     let prefix = super::bytes::run_before(text, dot, is_run);
+    let prefix = prefix - escaped_length(text, dot - prefix).min(prefix);
     let first = run(text, start, is_run);
     let end = match text.get(dot - prefix..dot)? {
         // SendGrid: 22 and 43 bytes.
@@ -209,9 +253,82 @@ fn after_dot(text: &[u8], start: usize) -> Option<Span> {
         }
         // Vault service and batch tokens, Google OAuth access tokens.
         b"hvs" | b"hvb" | b"ya29" if first >= 20 => start + first,
+        // Airtable: an id of 14 letters and digits, and a key.
+        id if first == 64 && id.len() == 17 && id.starts_with(b"pat") => start + first,
+        b"pt" | b"st" | b"ct" | b"sa" | b"scim" | b"audit" if first >= 40 => {
+            let doppler = ends_ci(text, dot - prefix, b"dp.");
+            return doppler.then(|| Span::new(Class::Secret, dot - prefix - 3, start + first));
+        }
+        // Terraform: an id of 14 letters and digits before the word.
+        b"atlasv1" if first >= 60 && before(text, dot - prefix) == b'.' => {
+            let word = dot - prefix - 1;
+            let id = super::bytes::run_before(text, word, |byte| byte.is_ascii_alphanumeric());
+            let id = id - escaped_length(text, word - id).min(id);
+            return (id == 14).then(|| Span::new(Class::Secret, word - id, start + first));
+        }
         _ => return None,
     };
     Some(Span::new(Class::Secret, dot - prefix, end))
+}
+
+/// Paths of addresses that are as good as a password, with the length of their last part.
+const WEBHOOKS: &[(&[u8], usize)] = &[
+    (b"hooks.slack.com/services/", 24),
+    (b"discord.com/api/webhooks/", 68),
+    (b"discordapp.com/api/webhooks/", 68),
+];
+/// How far before its last part such an address begins.
+const MAX_WEBHOOK: usize = 64;
+
+/// The last part of a webhook's address, behind the slash before `start`.
+fn webhook(text: &[u8], start: usize) -> Option<Span> {
+    let length = run(text, start, is_run);
+    let near = text.get(start.saturating_sub(MAX_WEBHOOK)..start)?;
+    let of_hook = |(path, known): &&(&[u8], usize)| {
+        *known == length && near.windows(path.len()).any(|part| part == *path)
+    };
+    WEBHOOKS.iter().find(of_hook)?;
+    Some(Span::new(Class::Secret, start, start + length))
+}
+
+/// A client secret of Azure AD: three characters, a digit and `Q~`, and 31 or more.
+fn azure(text: &[u8], start: usize) -> Option<Span> {
+    let head = start.checked_sub(6)?;
+    let shaped = at(text, start - 2) == b'Q' && at(text, start - 3).is_ascii_digit();
+    let part = |byte: u8| is_run(byte) || matches!(byte, b'~' | b'.');
+    let body = run(text, start, part);
+    let right = shaped
+        && (31..=40).contains(&body)
+        && run(text, head, part) == body + 6
+        && !part(super::bytes::seen_before(text, head));
+    right.then(|| Span::new(Class::Secret, head, start + body))
+}
+
+/// A bot's token of Discord: its id in base64, a time and a signature.
+fn discord(text: &[u8], start: usize) -> Option<Span> {
+    if !matches!(at(text, start), b'M' | b'N' | b'O') {
+        return None;
+    }
+    let id = run(text, start, is_run);
+    let time = run(text, start + id + 1, is_run);
+    let rest = start + id + time + 2;
+    let signature = run(text, rest, is_run);
+    let dots = at(text, start + id) == b'.' && at(text, rest - 1) == b'.';
+    let right = dots && (23..=28).contains(&id) && time == 6 && (27..=45).contains(&signature);
+    right.then(|| Span::new(Class::Secret, start, rest + signature))
+}
+
+/// A key of Mailchimp: 32 hex digits and the data centre.
+fn mailchimp(text: &[u8], start: usize) -> Option<Span> {
+    let hex = start + 32;
+    if at(text, hex) != b'-' || !from(text, hex).starts_with(b"-us") {
+        return None;
+    }
+    let digits = run(text, hex + 3, |byte| byte.is_ascii_digit());
+    let right = (1..=2).contains(&digits)
+        && run(text, start, |byte| is_body(Hex, byte)) == 32
+        && !at(text, hex + 3 + digits).is_ascii_alphanumeric();
+    right.then(|| Span::new(Class::Secret, start, hex + 3 + digits))
 }
 
 /// A Telegram bot's number and key: `110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw-`.
@@ -225,7 +342,7 @@ fn telegram(text: &[u8], start: usize) -> Option<Span> {
 }
 
 /// Three parts of base64url with dots between, the first an object (`eyJ` is `{"`). An encrypted
-/// token has five.
+/// token has five, of which the second may be empty; one without a signature ends in its dot.
 fn jwt(text: &[u8], start: usize) -> Option<Span> {
     if !from(text, start).starts_with(b"eyJ") {
         return None;
@@ -233,22 +350,28 @@ fn jwt(text: &[u8], start: usize) -> Option<Span> {
     let part = |position: usize| run(text, position, is_run);
     let near = text.get(..text.len().min(start + MAX_BODY))?;
     let header_end = start + run(near, start, is_run);
-    let payload = header_end + 1;
-    let payload_end = payload + part(payload);
-    let dots = at(text, header_end) == b'.' && at(text, payload_end) == b'.';
-    if header_end - start < 10 || !dots || payload_end - payload < 2 {
+    if header_end - start < 10 || at(text, header_end) != b'.' {
         return None;
     }
-    let mut end = payload_end + 1 + part(payload_end + 1);
-    for _ in 0..2 {
-        let more = if at(text, end) == b'.' {
-            part(end + 1)
-        } else {
-            0
-        };
-        if more > 0 {
-            end += 1 + more;
+    let mut end = header_end;
+    let mut lengths = [0; 4];
+    for length in &mut lengths {
+        if at(text, end) != b'.' {
+            break;
         }
+        *length = part(end + 1);
+        end += 1 + *length;
+    }
+    let [payload, signature, ..] = lengths;
+    let signed = payload >= 2 && at(text, header_end + 1 + payload) == b'.';
+    let encrypted = payload == 0 && signature >= 10;
+    if !signed && !encrypted {
+        return None;
+    }
+    // Dots behind the last part end the sentence, not the token, but for the one it needs.
+    let least = header_end + payload + 2;
+    while end > least && before(text, end) == b'.' {
+        end -= 1;
     }
     Some(Span::new(Class::Jwt, start, end))
 }

@@ -18,6 +18,7 @@ mod stories;
 mod tenancy;
 mod strangers;
 mod privacy;
+mod privacy_policy;
 mod hostile;
 mod canaries;
 mod detection;

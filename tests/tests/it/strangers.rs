@@ -50,6 +50,10 @@ impl Filled {
         let _put = org
             .put_as("admin", "/api/v1/allow-lists/shared", &list)
             .must_be(201);
+        let policy = json!({"policy": {"plain_keys": [canary]}});
+        let _policy = org
+            .put_as("admin", "/api/v1/privacy/policy", &policy)
+            .must_be(200);
         org.rules_are_loaded();
         let (channel, notification) = told(&org, &canary);
         send_all(&org, &canary, &trace);
@@ -154,6 +158,9 @@ impl Filled {
                 body(json!({"rule": rule, "over": {"start": "now-1h"}}))
             }
             ("POST", "/api/v1/rules/{id}/backtest") => body(json!({"start": "now-1h"})),
+            (method, path) if path.starts_with("/api/v1/privacy/") => {
+                of_privacy(method, path).and_then(body)
+            }
             ("POST", "/api/v1/rules/test") => {
                 body(json!({"rule_id": self.ids["/api/v1/rules/"], "events": []}))
             }
@@ -176,6 +183,19 @@ fn told(org: &Org, canary: &str) -> (String, String) {
     let postgres = shared().installation.postgres();
     let row = block_on(postgres.query_one(sql, &[&org.id, &id, &canary])).unwrap();
     (channel, row.get::<_, i64>(0).to_string())
+}
+
+/// The bodies of the routes of personal data.
+fn of_privacy(method: &str, path: &str) -> Option<Value> {
+    Some(match (method, path) {
+        ("PUT", "/api/v1/privacy/policy") => json!({"policy": {}}),
+        ("POST", "/api/v1/privacy/policy/test") => {
+            json!({"signal": "logs", "events": [{"message": "m"}]})
+        }
+        ("POST", "/api/v1/privacy/peppers") => json!({"reason": "mine"}),
+        ("POST", "/api/v1/privacy/hash") => json!({"class": "email", "value": "mine@example.com"}),
+        _ => return None,
+    })
 }
 
 /// One event of every signal.
