@@ -187,6 +187,7 @@ impl Context {
         range.iter().enumerate().filter_map(move |(index, byte)| {
             let divided = !last.is_ascii_alphabetic() || earlier == b'\\' && is_escape(last);
             let starts = byte.is_ascii_alphabetic() && divided || *byte >= 0xc0;
+            let opened = last == b'[';
             (earlier, last) = (last, *byte);
             let seconds = self.seconds.get(usize::from(byte & 0x1f)).copied();
             let second = at(text, from + index + 1) & 0x1f;
@@ -195,7 +196,12 @@ impl Context {
             }
             let here = |word: &&&[u8]| starts_ci(text, from + index, word);
             let word = self.words.iter().find(here)?;
-            Some(from + index + word.len())
+            let end = from + index + word.len();
+            // What stands for a value that was taken out (`[PHONE]`, `phone:v1:…`) speaks of nothing.
+            let next = [0, 1, 2].map(|ahead| at(text, end + ahead));
+            let is_mark = opened && byte.is_ascii_uppercase() && next[0] == b']'
+                || matches!(next, [b':', b'v', b'0'..=b'9']);
+            (!is_mark).then_some(end)
         })
     }
 }
