@@ -2,6 +2,8 @@
 //!
 //! Positions outside the text read as zero, which is no letter, no digit and no mark.
 
+use crate::replace::{has_hash_at, is_placeholder};
+
 /// The byte at a position.
 #[inline]
 pub(crate) fn at(text: &[u8], index: usize) -> u8 {
@@ -187,7 +189,6 @@ impl Context {
         range.iter().enumerate().filter_map(move |(index, byte)| {
             let divided = !last.is_ascii_alphabetic() || earlier == b'\\' && is_escape(last);
             let starts = byte.is_ascii_alphabetic() && divided || *byte >= 0xc0;
-            let opened = last == b'[';
             (earlier, last) = (last, *byte);
             let seconds = self.seconds.get(usize::from(byte & 0x1f)).copied();
             let second = at(text, from + index + 1) & 0x1f;
@@ -198,9 +199,8 @@ impl Context {
             let word = self.words.iter().find(here)?;
             let end = from + index + word.len();
             // What stands for a value that was taken out (`[PHONE]`, `phone:v1:…`) speaks of nothing.
-            let next = [0, 1, 2].map(|ahead| at(text, end + ahead));
-            let is_mark = opened && byte.is_ascii_uppercase() && next[0] == b']'
-                || matches!(next, [b':', b'v', b'0'..=b'9']);
+            let around = text.get((from + index).saturating_sub(1)..=end);
+            let is_mark = around.is_some_and(is_placeholder) || has_hash_at(text, end);
             (!is_mark).then_some(end)
         })
     }

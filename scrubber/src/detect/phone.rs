@@ -366,6 +366,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_out_speaks_of_no_telephone() {
+        let hash = format!("phone:v1:{}", "a".repeat(24));
+        for mark in ["[PHONE]", hash.as_str()] {
+            assert_eq!(found(&format!("{mark} 020 7946 0958")), None, "{mark}");
+        }
+        for words in ["[phone]", "phone:v1,", "phone [PHONE]"] {
+            let text = format!("{words} 020 7946 0958");
+            assert_eq!(found(&text), Some("020 7946 0958"), "{words}");
+        }
+    }
+
+    #[test]
     fn other_numbers() {
         for text in [
             "+0100",
