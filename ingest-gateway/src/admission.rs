@@ -97,13 +97,29 @@ impl Admission {
         found.map(|(_, lane)| lock(lane))
     }
 
-    /// Whether a body of that size may be appended now.
+    /// Whether a body of that size may be appended now, which is then counted.
     ///
     /// # Errors
     /// 503 with the time after which to try again.
     pub(crate) fn ask(&self, signal: Signal, tenant: Tenant, bytes: usize) -> Result<(), Problem> {
-        let Tenant { org, weight } = tenant;
-        if self.is_over(org) {
+        self.is_open(signal, tenant, bytes)?;
+        if let Some(mut lane) = self.lane(signal) {
+            lane.admit(tenant.org, tenant.weight, bytes as u64);
+        }
+        Ok(())
+    }
+
+    /// Whether an organisation may append anything now. Only what is refused is counted.
+    ///
+    /// # Errors
+    /// 503 with the time after which to try again.
+    pub(crate) fn is_open(
+        &self,
+        signal: Signal,
+        tenant: Tenant,
+        bytes: usize,
+    ) -> Result<(), Problem> {
+        if self.is_over(tenant.org) {
             SHED.add(&["share"], 1);
             let detail = "the organisation holds its share of the streams' memory";
             return Err(Problem::new(Refusal::Overloaded, detail));
@@ -111,7 +127,7 @@ impl Admission {
         let Some(mut lane) = self.lane(signal) else {
             return Ok(());
         };
-        lane.ask(org, weight, bytes as u64).map_err(|wait| {
+        lane.is_open(tenant.org, bytes as u64).map_err(|wait| {
             SHED.add(&["pace"], 1);
             let excess = wait.saturating_sub(self.patience.unwrap_or_default());
             let detail = "the pipeline is behind, and the organisation has its share of it";

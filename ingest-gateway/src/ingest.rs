@@ -6,8 +6,10 @@ use crate::backlog::Size;
 use crate::error::Problem;
 use crate::gateway::{Gateway, Shared};
 use crate::head::Head;
+use crate::key::Key;
 use crate::metrics::{ACCEPTED_BYTES, EVENTS_ACCEPTED, EVENTS_REJECTED, WIRE_BYTES};
 use crate::pressure::excuse;
+use crate::proof::Proof;
 use crate::quota::Allowance;
 use crate::receive::receive;
 use crate::trail::Trail;
@@ -16,6 +18,7 @@ use crate::verify::Verified;
 use actix_web::{HttpRequest, web};
 use millrace_runtime::clock;
 use millrace_shared::Signal;
+use std::sync::Arc;
 
 /// Takes one request from its headers to its answer.
 pub(crate) async fn ingest(
@@ -31,6 +34,14 @@ pub(crate) async fn ingest(
     shared.quotas.admit_address(head.credentials.address)?;
     let key = shared.keys.find(head.credentials.key_id).await?;
     trail.may_answer(&head, key.as_deref());
+    let proof = request.conn_data::<Proof>();
+    if let Some(key) = key
+        .as_ref()
+        .filter(|key| proof.is_some_and(|proof| proof.holds(key, &head.credentials)))
+    {
+        trail.sender = Some(Arc::clone(key));
+        foresee(shared, &head, key)?;
+    }
 
     let received = receive(head, payload, shared.caps, &shared.pressure).await;
     let received = received.map_err(|problem| excuse(problem, gateway.pulse.late()))?;
@@ -38,6 +49,9 @@ pub(crate) async fn ingest(
     let now = clock::now_ns();
     let mut verified = shared.verifier.verify(received, key, now)?;
     trail.sender = Some(verified.sender.key.clone());
+    if let Some(proof) = proof {
+        proof.give(&verified.sender.key, verified.head.credentials.address);
+    }
     let allowance = admit(shared, &verified)?;
 
     let _room = verified.room.take();
@@ -70,6 +84,18 @@ pub(crate) async fn ingest(
         EVENTS_ACCEPTED.add(&[signal.as_str()], events);
     }
     Ok(Answer::appended(appended, &shared.batch_ids, allowance))
+}
+
+/// Refuses what is going to be refused whatever its body holds; takes nothing, because the request
+/// has not proven yet that it is the key's. Without a length it is only known when it is there.
+fn foresee(shared: &Shared, head: &Head<'_>, key: &Key) -> Result<(), Problem> {
+    shared.quotas.is_open(&key.buckets.events)?;
+    match head.length {
+        Some(bytes) if !head.validate_only => {
+            shared.admission.is_open(head.signal, key.tenant(), bytes)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Takes what the request costs, as far as that is known of a body that nobody has looked into:

@@ -56,13 +56,34 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Whether an organisation may append so many bytes now.
+    /// Whether an organisation has not had its share of this turn yet. So many bytes are counted
+    /// as asked for when it has.
     ///
     /// # Errors
     /// The time that appends wait in this lane.
-    pub(crate) fn ask(&mut self, org: OrgId, weight: u32, bytes: u64) -> Result<(), Duration> {
+    pub(crate) fn is_open(&mut self, org: OrgId, bytes: u64) -> Result<(), Duration> {
+        let org = self.told_apart(org);
+        if self.level.is_none() {
+            return Ok(());
+        }
+        match self.askers.get_mut(&org) {
+            Some(asker) if asker.credit <= 0.0 => {
+                asker.asked += float(bytes);
+                Err(self.wait)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// An organisation that is told apart from others, or the one that stands for all others.
+    fn told_apart(&self, org: OrgId) -> OrgId {
         let room = self.askers.len() < ASKERS_MAX || self.askers.contains_key(&org);
-        let org = if room { org } else { OrgId::nil() };
+        if room { org } else { OrgId::nil() }
+    }
+
+    /// Counts so many bytes that an organisation may append.
+    pub(crate) fn admit(&mut self, org: OrgId, weight: u32, bytes: u64) {
+        let org = self.told_apart(org);
         let (level, weight) = (self.level, f64::from(weight.max(1)));
         let asker = self.askers.entry(org).or_insert_with(|| Asker {
             weight,
@@ -71,14 +92,9 @@ impl Lane {
         });
         asker.weight = weight;
         asker.asked += float(bytes);
-        if level.is_none() {
-            return Ok(());
+        if level.is_some() {
+            asker.credit -= float(bytes);
         }
-        if asker.credit <= 0.0 {
-            return Err(self.wait);
-        }
-        asker.credit -= float(bytes);
-        Ok(())
     }
 
     /// Counts an append.

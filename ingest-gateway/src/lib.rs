@@ -33,6 +33,7 @@ mod store;
 mod address;
 mod head;
 mod key;
+mod proof;
 mod receive;
 mod verify;
 mod inflate;

@@ -13,6 +13,7 @@ use crate::ingest::ingest;
 use crate::loss;
 use crate::metrics::{self, DURATION, PANICS, REQUESTS};
 use crate::pressure::LATE_MAX;
+use crate::proof::Proof;
 use crate::pulse::Pulse;
 use crate::receive::discard;
 use crate::trail::Trail;
@@ -144,6 +145,9 @@ fn connections(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(shared.config.header_timeout)
         .client_disconnect_timeout(LINGER)
+        .on_connect_ext(|_: &Connection, of_connection| {
+            of_connection.insert(Proof::default());
+        })
         .graceful_shutdown_signal(move || draining.clone().cancelled_owned())
         .h1(app.map_err(|error| error.error_response()));
     let patience = Patience {

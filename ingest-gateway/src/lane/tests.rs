@@ -8,6 +8,15 @@ const BATCH: u64 = 100_000;
 /// Bytes that the worker takes in a turn.
 const PACE: u64 = 10 * BATCH;
 
+impl Lane {
+    /// What the gateway does for each request.
+    fn ask(&mut self, org: OrgId, weight: u32, bytes: u64) -> Result<(), Duration> {
+        self.is_open(org, bytes)?;
+        self.admit(org, weight, bytes);
+        Ok(())
+    }
+}
+
 /// A shard of a stream with its worker.
 struct World {
     lane: Lane,

@@ -14,6 +14,7 @@
 mod contract;
 mod signing;
 mod accepting;
+mod quota;
 mod stories;
 mod tenancy;
 mod strangers;
