@@ -45,6 +45,9 @@ struct Options {
     /// Seconds of each overload, and of measuring the capacity.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Turns of each overload; between them the capacity is measured again.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
     /// Seconds of each outage.
     #[arg(long, default_value_t = 60)]
     outage: u64,
@@ -74,6 +77,7 @@ impl Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let time = Duration::from_secs(options.seconds);
+    let turns = (options.turns, time / options.turns);
     let away = |engine| Outage {
         engine,
         name: match engine {
@@ -113,10 +117,10 @@ fn main() -> ExitCode {
         quiet(&mut report);
         match *scenario {
             Scenario::Twice => {
-                capacity = excess::run(&site, (2.0, capacity), time, &mut report);
+                capacity = excess::run(&site, (2.0, capacity), turns, &mut report);
             }
             Scenario::FiveTimes => {
-                capacity = excess::run(&site, (5.0, capacity), time, &mut report);
+                capacity = excess::run(&site, (5.0, capacity), turns, &mut report);
             }
             Scenario::Noisy => noisy::run(&site, capacity, time / 2, &mut report),
             Scenario::Clickhouse => outage::run(&site, &away(Engine::Clickhouse), &mut report),

@@ -2,22 +2,44 @@
 //! figures differ by the load alone.
 
 use crate::org::Org;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Between two searches.
 const SEARCH_EVERY: Duration = Duration::from_millis(500);
 
+/// How searches went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Searches {
+    answered: u64,
+    refused: u64,
+}
+
+impl Searches {
+    /// Adds those of another time.
+    pub(super) const fn add(&mut self, other: Searches) {
+        self.answered += other.answered;
+        self.refused += other.refused;
+    }
+}
+
+impl fmt::Display for Searches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered, {} refused", self.answered, self.refused)
+    }
+}
+
 /// Searches like an analyst until it is over, and says how that went.
-pub(super) fn search(org: &Org, over: &AtomicBool) -> String {
-    let (mut good, mut refused) = (0, 0);
+pub(super) fn search(org: &Org, over: &AtomicBool) -> Searches {
+    let mut searches = Searches::default();
     while !over.load(Ordering::Relaxed) {
         let answer = org.ask("/api/v1/logs/search?limit=100");
         match answer.status {
-            200 => good += 1,
-            _ => refused += 1,
+            200 => searches.answered += 1,
+            _ => searches.refused += 1,
         }
         std::thread::sleep(SEARCH_EVERY);
     }
-    format!("{good} answered, {refused} refused")
+    searches
 }

@@ -1,7 +1,7 @@
 //! A multiple of what the pipeline can store, for minutes: what becomes of the excess, how much is
 //! stored meanwhile, what memory it takes, and how soon everything is as before.
 
-use super::analyst::search;
+use super::analyst::{Searches, search};
 use super::capacity::{Capacity, ORGS, float, measure};
 use super::gauge::Most;
 use super::report::Report;
@@ -23,44 +23,81 @@ const FRESH: Duration = Duration::from_secs(3);
 /// How long what was accepted may take to be stored.
 const DRAIN: Duration = Duration::from_secs(300);
 
-/// Sends `times` the capacity for so long, and measures the capacity once more: ClickHouse has more
-/// to merge the more it holds, so what is stored is compared with before and after.
+/// What was seen in turns with too much load.
+#[derive(Default)]
+struct Seen {
+    tally: Tally,
+    orgs: Vec<Org>,
+    /// Events offered and stored a second, and the capacity about each turn.
+    offered: f64,
+    stored: f64,
+    capacity: f64,
+    searches: Searches,
+    /// Of the turn after which it took longest; nothing where a turn was not got over.
+    recovered: [Option<Duration>; 2],
+    /// Everything that was accepted was stored.
+    kept: bool,
+}
+
+/// Sends `times` the capacity in turns of so long each, and measures the capacity once more after
+/// each: ClickHouse has more to merge at one time than at another, so what is stored in a turn is
+/// compared with what could be stored just before and just after it.
 ///
 /// # Panics
 /// When a store does not answer.
 #[must_use]
 pub fn run(
     site: &Site,
-    (times, before): (f64, Capacity),
-    time: Duration,
+    (times, mut before): (f64, Capacity),
+    (turns, time): (u32, Duration),
     report: &mut Report,
 ) -> Capacity {
-    let scenario = format!("{times} × capacity");
-    report.scenario(&scenario);
-    let stored = excess(site, before.stored * times, time, report);
-    let after = measure(site, time, report);
-    report.scenario(&scenario);
-    let capacity = f64::midpoint(before.stored, after.stored);
+    let gauge = site.gauge();
+    let mut seen = Seen {
+        recovered: [Some(Duration::ZERO); 2],
+        kept: true,
+        ..Seen::default()
+    };
+    let mut shares = Vec::new();
+    for _ in 0..turns {
+        let stored = turn(site, before.stored * times, time, &mut seen);
+        let after = measure(site, time, report);
+        let capacity = f64::midpoint(before.stored, after.stored);
+        seen.capacity += capacity / f64::from(turns);
+        shares.push(format!("{:.0}", stored / capacity * 100.0));
+        before = after;
+    }
+    let most = gauge.end();
+    report.scenario(&format!("{times} × capacity"));
+    let (turns, seconds) = (f64::from(turns), time.as_secs());
+    let offered = seen.offered / turns;
+    let found = format!("{offered:.0} events/s in {turns} turns of {seconds} s");
+    report.note("offered", found);
+    answers(&seen.tally, report);
+    exact(site, &seen.orgs, (&seen.tally, seen.kept), report);
+    memory(&most, report);
+    report.note("searches meanwhile", seen.searches.to_string());
+    back(seen.recovered, report);
+    let (stored, capacity) = (seen.stored / turns, seen.capacity);
     let share = stored / capacity * 100.0;
-    report.aim(
-        "stored meanwhile",
-        format!(
-            "{stored:.0} events/s, {share:.0} % of {capacity:.0}, the capacity before and after"
-        ),
-        ("≥ 90 %", share >= 90.0),
+    let found = format!(
+        "{stored:.0} events/s, {share:.0} % of {capacity:.0}, the capacity before and after \
+         ({} % by turns)",
+        shares.join(", ")
     );
-    after
+    report.aim("stored meanwhile", found, ("≥ 90 %", share >= 90.0));
+    before
 }
 
-/// What is stored a second while so many events are offered.
-fn excess(site: &Site, offered: f64, time: Duration, report: &mut Report) -> f64 {
+/// A turn in which so many events a second are offered: what is stored a second meanwhile.
+fn turn(site: &Site, offered: f64, time: Duration, seen: &mut Seen) -> f64 {
     let orgs: Vec<Org> = (0..ORGS).map(|_| site.org("excess", None)).collect();
     let all: Vec<&Org> = orgs.iter().collect();
     let rate = offered / float(ORGS as u64);
     let analyst = site.org("analyst", None);
     let usual = freshness(&analyst).unwrap_or(FRESH);
-    let (gauge, over) = (site.gauge(), AtomicBool::new(false));
-    let (tally, stored, searched) = std::thread::scope(|scope| {
+    let over = AtomicBool::new(false);
+    let (tally, stored) = std::thread::scope(|scope| {
         let searching = scope.spawn(|| search(&analyst, &over));
         let sending: Vec<_> = orgs
             .iter()
@@ -77,17 +114,18 @@ fn excess(site: &Site, offered: f64, time: Duration, report: &mut Report) -> f64
         for sending in sending {
             tally.merge(&sending.end());
         }
-        (tally, stored, searching.join().expect("the analyst"))
+        seen.searches.add(searching.join().expect("the analyst"));
+        (tally, stored)
     });
     let recovered = recovery(&analyst, usual.max(FRESH));
-    let kept = site.settled(&all, tally.accepted, DRAIN).is_some();
-    let seconds = time.as_secs();
-    report.note("offered", format!("{offered:.0} events/s for {seconds} s"));
-    answers(&tally, report);
-    exact(site, &orgs, (&tally, kept), report);
-    memory(&gauge.end(), report);
-    report.note("searches meanwhile", searched);
-    back(recovered, report);
+    for (longest, this) in seen.recovered.iter_mut().zip(recovered) {
+        *longest = longest.zip(this).map(|(longest, this)| longest.max(this));
+    }
+    seen.kept &= site.settled(&all, tally.accepted, DRAIN).is_some();
+    seen.tally.merge(&tally);
+    seen.offered += offered;
+    seen.stored += stored;
+    seen.orgs.extend(orgs);
     stored
 }
 

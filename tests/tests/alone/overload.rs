@@ -35,7 +35,12 @@ fn what_is_too_much_is_refused_properly_and_nothing_accepted_is_lost() {
     let site = Site::start("overload", &settings);
     let mut report = Report::default();
     let capacity = capacity::measure(&site, Duration::from_secs(9), &mut report);
-    let capacity = excess::run(&site, (5.0, capacity), Duration::from_secs(8), &mut report);
+    let capacity = excess::run(
+        &site,
+        (5.0, capacity),
+        (1, Duration::from_secs(8)),
+        &mut report,
+    );
     noisy::run(&site, capacity, Duration::from_secs(2), &mut report);
     let away = Outage {
         engine: Engine::Clickhouse,
