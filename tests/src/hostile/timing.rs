@@ -3,6 +3,7 @@
 
 use super::request::{Request, small};
 use super::sender::Sender;
+use millrace_runtime::clock::now_s;
 use millrace_shared::Signal;
 use millrace_shared::signature::sign_body;
 use std::io::{self, Read as _, Write as _};
@@ -57,7 +58,7 @@ impl Failure {
             Failure::Revoked => by(&sender.revoked),
             Failure::Expired => by(&sender.expired),
             Failure::BadWebhook => {
-                Request::webhook(&sender.foreign, sender, ("msg_1", sender.now_s), body)
+                Request::webhook(&sender.foreign, sender, ("msg_1", now_s()), body)
                     .with("x-org-key", &sender.good.id)
             }
         }
