@@ -3,7 +3,7 @@
 
 use crate::output::{Page, time};
 use crate::stores::Stores;
-use crate::{organisations, revision, sigma};
+use crate::{backtest, organisations, revision, sigma};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use deadpool_postgres::{GenericClient, Transaction};
@@ -48,6 +48,9 @@ pub(crate) enum Action {
         #[arg(long)]
         navigator: Option<PathBuf>,
     },
+    /// Put a rule to stored history: what it would have selected, and the alerts it would have
+    /// raised. Asks the query API, with a token that is made for it and gone afterwards
+    Backtest(backtest::Arguments),
     /// Compile the rules of a file and run their own test cases; stores nothing
     Test {
         /// The file
@@ -98,6 +101,7 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
                 rows,
             })
         }
+        Action::Backtest(arguments) => backtest::run(stores, &arguments).await,
         Action::ImportSigma(arguments) => sigma::import(stores, &arguments).await,
         Action::Coverage { org, navigator } => {
             let client = stores.postgres().await?;
