@@ -56,7 +56,8 @@ pub async fn end_feed(
     lock(tx).await?;
     let sql = "UPDATE indicator_feed SET deleted_at = now(), url = '', lease = NULL, next_at = NULL, \
                       etag = '', last_modified = '', sha256 = '', failures = 0, failure = '', \
-                      indicators = 0, refused = 0 \
+                      indicators = 0, refused = 0, \
+                      credential = NULL, credential_sealed = '' \
                 WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND deleted_at IS NULL RETURNING id";
     let Some(row) = tx.query_opt(sql, &[&org, &name]).await? else {
         return Ok(None);

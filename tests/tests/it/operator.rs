@@ -275,3 +275,30 @@ fn a_pepper_is_rotated_and_never_shown() {
     assert_eq!(event["target_ids"][0], org.id.to_string(), "{event}");
     assert_eq!(event["metadata"]["reason"], "on schedule", "{event}");
 }
+
+#[test]
+fn a_feeds_credential_is_read_from_a_file_and_sealed() {
+    let org = Org::new("tool-feed");
+    let installation = &shared().installation;
+    let file = process::logs().join(format!("{}.secret", org.name));
+    std::fs::write(&file, "s3cret-key\n").unwrap();
+    let file = file.display().to_string();
+    let set = |more: &[&str]| {
+        let feed = ["indicators", "feeds", "set", "closed", "--org", &org.name];
+        installation.admin(&[&feed[..], more].concat())
+    };
+    let kind = || -> Value {
+        let feeds = installation.admin(&["indicators", "feeds", "list"]);
+        assert!(!feeds.to_string().contains("s3cret-key"));
+        let mut feeds = feeds.as_array().unwrap().iter();
+        let own = feeds.find(|feed| feed["org"] == org.name).unwrap();
+        own["credential"].clone()
+    };
+    let url = ["--url", "https://feed.example.com/a.csv"];
+    set(&[&url[..], &["--header", "x-api-key", "--secret-file", &file]].concat());
+    assert_eq!(kind(), "header");
+    set(&url);
+    assert_eq!(kind(), "header", "it is kept");
+    set(&[&url[..], &["--no-credential"]].concat());
+    assert_eq!(kind(), Value::Null);
+}
