@@ -9,8 +9,8 @@ use crate::store::rules::{self, Change, Deed, Listing, RuleRow, Versions};
 use crate::trail::Entry;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path};
-use millrace_detection::rules::BusinessHours;
 use millrace_detection::rules::trial::{dry_run, run_tests};
+use millrace_detection::rules::{BusinessHours, check_new_id};
 use millrace_detection::{OrgSettings, RuleDef};
 use millrace_shared::Signal;
 use millrace_shared::outcome::Refusal;
@@ -108,6 +108,8 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::RulesManage)?;
     let rule = checked(&body.0)?;
+    check_new_id(&rule.id)
+        .map_err(|problem| Problem::new(Refusal::Unprocessable, problem.to_string()))?;
     let (id, document) = (rule.id.clone(), rule.to_json());
     let entry = Entry::of("SYSTEM_CONFIG", "rule.create");
     let answer = change(&api, &caller, (&id, Deed::Create(document)), entry).await?;
