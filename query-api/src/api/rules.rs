@@ -5,6 +5,7 @@ use crate::Api;
 use crate::ask::{Asked, Body, Loose, limit};
 use crate::error::Problem;
 use crate::principal::{Caller, Permission};
+use crate::store::history::Surroundings;
 use crate::store::rules::{self, Change, Deed, Listing, RuleRow, Versions};
 use crate::trail::Entry;
 use actix_web::HttpResponse;
@@ -236,7 +237,7 @@ fn checked(document: &Value) -> Result<RuleDef, Problem> {
     }
 }
 
-/// Groups of a trial are compared among themselves only, so any key does.
+/// A rule's own test cases depend on no organisation: any key does, and the usual hours.
 pub(super) fn settings() -> OrgSettings {
     OrgSettings {
         hash_key: [0; 32],
@@ -288,7 +289,8 @@ pub(crate) struct TrialAnswer {
     fired: Vec<usize>,
 }
 
-/// Try a rule on sample events, with the engine that judges live ones. Stores nothing.
+/// Try a rule on sample events, with the engine that judges live ones and the organisation's working
+/// hours; its own test cases have the usual hours. Stores nothing.
 #[utoipa::path(post, path = "/api/v1/rules/test", request_body = Trial, tag = "rules",
     responses((status = 200, body = TrialAnswer), (status = 422)))]
 pub(crate) async fn test(
@@ -312,13 +314,17 @@ pub(crate) async fn test(
             ));
         }
     };
-    let tried = tokio::task::spawn_blocking(move || try_rule(&document, &trial)).await;
+    let org = api.pg.first(&caller.bind(Surroundings)?).await?;
+    let org = org.ok_or_else(|| Problem::not_found("organisation"))?;
+    let work = move || try_rule(&document, &trial, org.for_trials());
+    let tried = tokio::task::spawn_blocking(work).await;
     tried
         .map_err(|error| Problem::internal("the trial broke off", &error))?
         .map(Json)
 }
 
-fn try_rule(document: &Value, trial: &Trial) -> Result<TrialAnswer, Problem> {
+/// The rule's own test cases, and the given events under the organisation's own hours.
+fn try_rule(document: &Value, trial: &Trial, hours: OrgSettings) -> Result<TrialAnswer, Problem> {
     let refused = |detail: String| Problem::new(Refusal::Unprocessable, detail);
     let rule = RuleDef::from_json(document).map_err(|problem| refused(problem.to_string()))?;
     let signal = match &trial.signal {
@@ -330,7 +336,7 @@ fn try_rule(document: &Value, trial: &Trial) -> Result<TrialAnswer, Problem> {
     let run = if trial.events.is_empty() {
         millrace_detection::rules::trial::DryRun::default()
     } else {
-        dry_run(&rule, settings(), signal, &trial.events, trial.ioc_score)
+        dry_run(&rule, hours, signal, &trial.events, trial.ioc_score)
             .map_err(|error| refused(error.to_string()))?
     };
     let tests = outcomes.into_iter().map(|outcome| TestOutcome {

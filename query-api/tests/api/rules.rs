@@ -193,3 +193,27 @@ async fn a_rule_that_could_not_be_shown_is_not_made() {
     let listed = get("/rules", &org.viewer, &[]).await.ok();
     assert_eq!(texts(&listed["rows"], "id"), ["test"]);
 }
+
+#[tokio::test]
+async fn a_trial_knows_the_organisations_working_hours() {
+    let org = org().await;
+    let mut at_night = rule();
+    at_night["selection"] = json!({ "all": [{ "op": "after_hours", "value": true }] });
+    at_night["tests"] = json!([{ "name": "at eight", "expect": "match", "events": [
+        { "event_type": "AUTHENTICATION", "action": "login", "outcome": "FAILURE",
+          "timestamp": "2024-06-12T20:00:00Z" }] }]);
+    let event = |hour: u8| {
+        json!({ "event_type": "AUTHENTICATION", "action": "login",
+        "outcome": "FAILURE", "timestamp": format!("2024-06-12T{hour:02}:00:00Z") })
+    };
+    let trial = json!({ "rule": at_night, "events": [event(12), event(20)] });
+    let matched = async || post("/rules/test", &org.analyst, &trial).await.ok();
+    assert_eq!(matched().await["matched"], json!([1]));
+    let hours = json!({ "hours": { "from": "18:00", "until": "23:00" } });
+    let sql = "UPDATE organisation SET settings = $2 WHERE id = $1";
+    execute(sql, &[&org.id, &hours]).await;
+    let tried = matched().await;
+    assert_eq!(tried["matched"], json!([0]));
+    // Its own test case is of no organisation.
+    assert_eq!(tried["tests"][0]["passed"], true);
+}
