@@ -11,6 +11,7 @@ mod organisations;
 mod keys;
 mod tokens;
 mod rules;
+mod rule_import;
 mod sigma;
 mod backtest;
 mod privacy;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Changed by; stands in the record.
-const CHANGED_BY: &str = "millrace-admin";
+pub(crate) const CHANGED_BY: &str = "millrace-admin";
 
 /// What can be done to rules.
 #[derive(Subcommand)]
