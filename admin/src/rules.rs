@@ -3,20 +3,20 @@
 
 use crate::output::{Page, time};
 use crate::stores::Stores;
-use crate::{organisations, revision, sigma};
+use crate::{backtest, organisations, revision, sigma};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use deadpool_postgres::{GenericClient, Transaction};
 use millrace_detection::builtin;
 use millrace_detection::rules::trial::run_tests;
-use millrace_detection::rules::{BusinessHours, OrgSettings, RuleDef, RuleSet};
+use millrace_detection::rules::{BusinessHours, OrgSettings, RuleDef, RuleSet, check_new_id};
 use millrace_shared::ids::OrgId;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Changed by; stands in the record.
-const CHANGED_BY: &str = "millrace-admin";
+pub(crate) const CHANGED_BY: &str = "millrace-admin";
 
 /// What can be done to rules.
 #[derive(Subcommand)]
@@ -48,6 +48,9 @@ pub(crate) enum Action {
         #[arg(long)]
         navigator: Option<PathBuf>,
     },
+    /// Put a rule to stored history: what it would have selected, and the alerts it would have
+    /// raised. Asks the query API, with a token that is made for it and gone afterwards
+    Backtest(backtest::Arguments),
     /// Compile the rules of a file and run their own test cases; stores nothing
     Test {
         /// The file
@@ -89,6 +92,7 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
             let revision = revision::take(&tx).await?;
             let mut rows = Vec::new();
             for rule in &rules {
+                check_id(&tx, org, &rule.id).await?;
                 let version = put(&tx, org, rule, (revision, false)).await?;
                 rows.push(vec![json!(rule.id), json!(version)]);
             }
@@ -98,6 +102,7 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
                 rows,
             })
         }
+        Action::Backtest(arguments) => backtest::run(stores, &arguments).await,
         Action::ImportSigma(arguments) => sigma::import(stores, &arguments).await,
         Action::Coverage { org, navigator } => {
             let client = stores.postgres().await?;
@@ -107,6 +112,15 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
         Action::Enable { id, org } => switch(stores, &org, &id, true).await,
         Action::Disable { id, org } => switch(stores, &org, &id, false).await,
     }
+}
+
+/// Refuses to make a rule of an id that has a meaning of its own; one that is there may be changed.
+async fn check_id(tx: &Transaction<'_>, org: OrgId, id: &str) -> anyhow::Result<()> {
+    let sql = "SELECT 1 FROM rule WHERE org_id = $1 AND id = $2 AND until_revision IS NULL";
+    if tx.query_opt(sql, &[&org, &id]).await?.is_none() {
+        check_new_id(id).with_context(|| format!("rule {id:?}"))?;
+    }
+    Ok(())
 }
 
 async fn list(client: &impl GenericClient, org: OrgId) -> anyhow::Result<Page> {

@@ -232,7 +232,7 @@ pub static BUDGET_FREE: Gauge = Gauge::new(
 /// Housekeeping.
 pub static HOUSEKEEPING: Counter = Counter::new(
     "millrace_housekeeping_total",
-    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, chunk, dead_letter; dead_letter_expired are those that expired, whose contents were erased.",
+    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, indicator, chunk, dead_letter; dead_letter_expired are those that expired, whose contents were erased.",
     &["what"],
 );
 

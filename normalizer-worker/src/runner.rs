@@ -97,7 +97,11 @@ pub async fn run(
             shutdown.clone(),
         )),
         tokio::spawn(fetch_feeds(
-            Fetcher::new(parts.pool.clone(), config.notify.outgoing.clone()),
+            Fetcher::new(
+                parts.pool.clone(),
+                config.notify.outgoing.clone(),
+                config.notify.master.clone(),
+            ),
             shutdown.clone(),
         )),
     ];

@@ -31,6 +31,7 @@ mod pepper;
 mod replace;
 mod scrubber;
 mod event;
+mod trial;
 
 pub use class::{Class, ClassSet};
 pub use pepper::Pepper;

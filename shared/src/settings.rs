@@ -100,7 +100,7 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_MASTER_KEY",
         Some(""),
         Reader::All,
-        "64 hexadecimal digits that seal the ingest secrets and the addresses of notification channels (`openssl rand -hex 32`). This or `MILLRACE_MASTER_KEY_FILE`.",
+        "64 hexadecimal digits that seal the ingest secrets, the addresses of notification channels and the credentials of feeds (`openssl rand -hex 32`). This or `MILLRACE_MASTER_KEY_FILE`.",
     ),
     setting(
         "MILLRACE_MASTER_KEY_FILE",

@@ -13,6 +13,7 @@ mod error;
 mod window_def;
 mod def;
 mod json;
+mod reserved;
 mod window_json;
 pub(crate) mod correlation;
 pub(crate) mod path;
@@ -44,6 +45,7 @@ pub use hours::{BusinessHours, HoursError};
 pub use keys::{KEY_PATHS_MAX, KeyFields};
 pub use path::{field_names, find_field};
 pub use reads::Reads;
+pub use reserved::{RESERVED_IDS, check_new_id};
 pub use window_def::{SequenceStep, WindowDef};
 
 /// Rules of one organisation.

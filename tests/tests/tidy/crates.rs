@@ -20,7 +20,10 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         "query-api",
         &["shared", "scrubber", "detection", "runtime", "feeds"],
     ),
-    ("admin", &["shared", "detection", "runtime", "feeds"]),
+    (
+        "admin",
+        &["shared", "scrubber", "detection", "runtime", "feeds"],
+    ),
     ("load", &["shared", "runtime"]),
     ("devstack", &[]),
     // Stands by itself: it says what the others do, and uses none of it.

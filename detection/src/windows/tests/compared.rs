@@ -127,8 +127,25 @@ fn novelties(length: i64, all: &[Hit], new: &[Hit]) -> BTreeSet<u128> {
 
 const HOUR: i64 = 3_600 * NS;
 
-/// Hours that hold too much, by counting.
-fn spikes(spec: &WindowSpec, spike: Spike, all: &[Hit]) -> BTreeSet<u128> {
+/// Those of hours that hold too much, when the hits of a batch come hour by hour.
+fn spikes(spec: &WindowSpec, spike: Spike, (all, new): (&[Hit], &[Hit])) -> BTreeSet<u128> {
+    let mut by_hour: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
+    for hit in new {
+        let hour = hit.at_ns.div_euclid(HOUR);
+        by_hour.entry(hour).or_default().push(*hit);
+    }
+    let is_old = |hit: &&Hit| new.iter().all(|one| one.event != hit.event);
+    let mut known: Vec<Hit> = all.iter().filter(is_old).copied().collect();
+    let mut told = BTreeSet::new();
+    for hits in by_hour.into_values() {
+        known.extend(hits);
+        told.extend(newest_spikes(spec, spike, &known));
+    }
+    told
+}
+
+/// Those of the newest two hours, where they hold too much, by counting.
+fn newest_spikes(spec: &WindowSpec, spike: Spike, all: &[Hit]) -> BTreeSet<u128> {
     let mut hours: BTreeMap<i64, Vec<u128>> = BTreeMap::new();
     for hit in all {
         hours
@@ -263,7 +280,13 @@ proptest! {
         let baseline = [Baseline::SameHour, Baseline::EveryHour, Baseline::HourOfWeek][which];
         let spike = Spike { factor_thousandths: 1_500, days: 14, baseline };
         let spec = WindowSpec { kind: WindowKind::Spike(spike), length_ns: HOUR, threshold };
-        agree(&spec, (&hits, batch), &|all, _| spikes(&spec, spike, all))?;
+        let told = |all: &[Hit], new: &[Hit]| spikes(&spec, spike, (all, new));
+        agree(&spec, (&hits, batch), &told)?;
+        // In the order of their times it does not matter how they are cut.
+        let mut sorted = hits;
+        sorted.sort_by_key(|hit| (hit.at_ns, hit.event));
+        let whole = agree(&spec, (&sorted, 1_000), &told)?;
+        prop_assert_eq!(agree(&spec, (&sorted, batch), &told)?, whole);
     }
 
     #[test]
@@ -468,4 +491,39 @@ fn a_baseline_that_grows_keeps_its_counters() {
     let firings = state.apply(&days(14), &hours(2, 46));
     assert_eq!(firings[0].added, 46);
     assert!(state.to_bytes().len() < 500);
+}
+
+/// A state whose time is over may be deleted or not: hours of before say nothing either way.
+#[test]
+fn a_group_that_was_silent_for_too_long_has_no_history() {
+    let spike = Spike {
+        factor_thousandths: 3_000,
+        days: 1,
+        baseline: Baseline::SameHour,
+    };
+    let spec = WindowSpec {
+        kind: WindowKind::Spike(spike),
+        length_ns: HOUR,
+        threshold: 1,
+    };
+    let burst = |hour: i64| -> Vec<Hit> {
+        (0..20)
+            .map(|n| hit(hour * 3_600 + n, 0, (hour * 100 + n) as u128))
+            .collect()
+    };
+    // A day and two hours are remembered.
+    for (later, fires) in [
+        (25, true),
+        (26, true),
+        (27, false),
+        (28, false),
+        (500, false),
+    ] {
+        let mut state = WindowState::new();
+        assert!(state.apply(&spec, &burst(0)).is_empty());
+        let is_over = state.expires_at_ns(&spec) <= later * HOUR;
+        assert!(!(is_over && fires), "{later}");
+        let fired = !state.apply(&spec, &burst(later)).is_empty();
+        assert_eq!(fired, fires, "{later}");
+    }
 }
