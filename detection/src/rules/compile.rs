@@ -42,6 +42,8 @@ pub struct Rule {
     /// The paths of [`RuleMatch::dedupe_fields`](super::RuleMatch::dedupe_fields), in their order:
     /// the rule's own or the default ones.
     pub dedupe_keys: Vec<String>,
+    /// Whether it asks what the scrubber found, and so looks at events after they were scrubbed.
+    pub after_scrubbing: bool,
     pub(super) selection: Node,
     pub(super) exceptions: Vec<(Node, Option<i64>)>,
     pub(super) group: Vec<KeySlot>,
@@ -112,8 +114,13 @@ pub(super) struct Matcher {
 /// The enabled rules of an organisation, ready to be asked about events.
 #[derive(Debug)]
 pub struct RuleSet {
+/// By signal; nothing where no rule looks.
+pub(super) type Matchers = [Option<Matcher>; Signal::ALL.len()];
+
     pub(super) rules: Vec<Rule>,
-    pub(super) matchers: [Option<Matcher>; Signal::ALL.len()],
+    pub(super) matchers: Matchers,
+    /// Of rules that look at scrubbed events.
+    pub(super) after_scrubbing: Matchers,
     pub(super) slots: usize,
     /// What each slot is of.
     pub(super) paths: Vec<Box<str>>,
@@ -167,20 +174,31 @@ impl RuleSet {
     /// Whether no rule looks at the signal.
     #[must_use]
     pub fn ignores(&self, signal: Signal) -> bool {
-        self.matchers
-            .get(usize::from(signal.number()))
-            .is_none_or(Option::is_none)
+        of_signal(&self.matchers, signal).is_none() && !self.asks_after_scrubbing(signal)
+    }
+
+    /// Whether any rule asks what the scrubber found in events of the signal.
+    #[must_use]
+    pub fn asks_after_scrubbing(&self, signal: Signal) -> bool {
+        of_signal(&self.after_scrubbing, signal).is_some()
     }
 }
 
 #[derive(Default)]
 struct Compiler {
     rules: Vec<Rule>,
+/// The matcher of a signal.
+pub(super) fn of_signal(matchers: &Matchers, signal: Signal) -> Option<&Matcher> {
+    matchers.get(usize::from(signal.number()))?.as_ref()
+}
+
     paths: HashMap<String, u32>,
     common: Vec<bool>,
 }
 
 impl Compiler {
+    /// By slot: whether it is of what the scrubber finds.
+    found: Vec<bool>,
     fn rule(&mut self, def: &Arc<RuleDef>) -> Result<Rule, Problem> {
         let (selection, worth) = self.selected(def)?;
         let mut exceptions = Vec::new();
@@ -193,7 +211,7 @@ impl Compiler {
         }
         let default = default_dedupe(def);
         let dedupe = def.dedupe.as_ref().unwrap_or(&default);
-        Ok(Rule {
+        let rule = Rule {
             def: Arc::clone(def),
             window: def.window.as_ref().map(WindowDef::spec),
             dedupe_ns: i64::from(dedupe.window_seconds) * NS_PER_SECOND,
@@ -204,6 +222,7 @@ impl Compiler {
             dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
             dedupes_by_group: dedupes_by_group(def, dedupe),
             worth,
+            after_scrubbing: false,
             by_receipt: matches!(def.window, Some(WindowDef::Silence { .. })),
             missing_counts: def.missing_group == MissingGroup::Own,
             steps: self.steps(def),
@@ -211,6 +230,14 @@ impl Compiler {
     }
 
     /// Which events a rule looks at, and what each of them is worth to its window.
+        };
+        let mut after_scrubbing = false;
+        rule.each_slot(&mut |slot| {
+            after_scrubbing |= self.found.get(slot as usize).is_some_and(|found| *found);
+        });
+        Ok(Rule {
+            after_scrubbing,
+            ..rule
     fn selected(&mut self, def: &RuleDef) -> Result<(Node, Worth), Problem> {
         let selection = self.node(&def.selection, "selection")?;
         Ok(match &def.window {
@@ -332,11 +359,11 @@ impl Compiler {
         }
         let slot = u32::try_from(self.paths.len()).unwrap_or(NO_SLOT);
         self.paths.insert(path.to_owned(), slot);
-        self.common.push(
-            all_sources(path)
-                .iter()
-                .any(|(_, source)| is_common(source)),
-        );
+        let sources = all_sources(path);
+        let has = |is: &dyn Fn(&Source) -> bool| sources.iter().any(|(_, source)| is(source));
+        self.common.push(has(&is_common));
+        self.found
+            .push(has(&|source| *source == Source::Core(Role::PiiClass)));
         slot
     }
 
@@ -364,7 +391,8 @@ impl Compiler {
                 *place = path;
             }
         }
-        let matchers = Signal::ALL.map(|signal| self.matcher(signal, &paths));
+        let matchers = |after| Signal::ALL.map(|signal| self.matcher((signal, after), &paths));
+        let (matchers, after_scrubbing) = (matchers(false), matchers(true));
         RuleSet {
             paths: paths.into_iter().map(Box::from).collect(),
             rules: self.rules,
@@ -374,11 +402,13 @@ impl Compiler {
         }
     }
 
-    fn matcher(&self, signal: Signal, paths: &[&str]) -> Option<Matcher> {
+    /// Of the rules that look at events of a signal, before or after they are scrubbed.
+    fn matcher(&self, (signal, after): (Signal, bool), paths: &[&str]) -> Option<Matcher> {
         let mut fields = FieldMap::default();
         let mut index = IndexBuilder::default();
         let mut used = vec![false; paths.len()];
         let mut any = false;
+            after_scrubbing,
         let of_signal = || {
             let numbered = (0..).zip(&self.rules);
             numbered.filter(|(_, rule)| rule.def.scope.contains(&signal))
@@ -391,6 +421,7 @@ impl Compiler {
         for (number, rule) in of_signal() {
             any = true;
             index.add(number, self.cover(&rule.selection, &shares));
+            let numbered = numbered.filter(|(_, rule)| rule.after_scrubbing == after);
             rule.each_slot(&mut |slot| {
                 if let (Some(used), Some(path)) =
                     (used.get_mut(slot as usize), paths.get(slot as usize))

@@ -1,7 +1,9 @@
 //! One event against all rules of its organisation.
 
 use super::compare::number;
-use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth};
+use super::compile::{
+    EVERY_SLOT, Matcher, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth, of_signal,
+};
 use super::condition::Test;
 use super::def::RuleSeverity;
 use super::index::{Index, SlotIndex, hash_of_text};
@@ -12,13 +14,13 @@ use crate::field::FieldAt;
 use crate::indicators::Verdict;
 use crate::windows::place;
 use millrace_shared::wire::Severity;
-use millrace_shared::{Event, Resource, Value};
+use millrace_shared::{Event, Field, Resource, Role, Value};
 use std::cell::RefCell;
 
 /// What rules see of an event: everything is handed in, nothing is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct EventView<'e, 'a> {
-    /// The event, not yet scrubbed.
+    /// The event: not yet scrubbed, but for rules that ask what the scrubber found.
     pub event: &'e Event<'a>,
     /// Its body's resource.
     pub resource: &'e Resource<'a>,
@@ -99,7 +101,7 @@ impl Scratch {
             self.add(&index.ioc);
         }
         if let Some(of_every) = &index.every {
-            for field in &view.event.fields {
+            for field in sent(view.event) {
                 self.gather_value(of_every, &field.value);
             }
         }
@@ -149,18 +151,49 @@ impl Scratch {
     }
 }
 
+/// The fields that `*` means: what the scrubber found in an event is none of its own.
+fn sent<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item = &'e Field<'a>> {
+    let fields = event.fields.iter();
+    fields.filter(|field| field.role != Role::PiiClass)
+}
+
 impl RuleSet {
-    /// Adds to `matches` the rules that select the event, in the order of their numbers.
+    /// Adds to `matches` the rules that select the event, in the order of their numbers; but for
+    /// those that ask what the scrubber found.
     pub fn evaluate(
         &self,
         view: &EventView<'_, '_>,
         scratch: &mut Scratch,
         matches: &mut Vec<RuleMatch>,
     ) {
-        let matcher = self.matchers.get(usize::from(view.event.signal.number()));
-        let Some(Some(matcher)) = matcher else {
-            return;
-        };
+        if let Some(matcher) = of_signal(&self.matchers, view.event.signal) {
+            self.run(matcher, view, scratch, matches);
+        }
+    }
+
+    /// As [`evaluate`](Self::evaluate), of the rules that ask what the scrubber found: the view is of
+    /// the scrubbed event, which has a field for each class. One in which nothing was found is not
+    /// looked at.
+    pub fn evaluate_scrubbed(
+        &self,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
+        if let Some(matcher) = of_signal(&self.after_scrubbing, view.event.signal)
+            && view.event.field(Role::PiiClass).is_some()
+        {
+            self.run(matcher, view, scratch, matches);
+        }
+    }
+
+    fn run(
+        &self,
+        matcher: &Matcher,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
         scratch.begin(self);
         scratch
             .slots
@@ -365,8 +398,7 @@ impl Asked<'_, '_, '_> {
     fn holds(&self, slot: u32, test: &Test) -> bool {
         let any = |holds: &dyn Fn(&Value<'_>) -> bool| {
             if slot == EVERY_SLOT {
-                let mut fields = self.view.event.fields.iter();
-                return fields.any(|field| holds(&field.value));
+                return sent(self.view.event).any(|field| holds(&field.value));
             }
             let mut values = self.values(slot);
             values.any(|(_, value)| holds(&value))

@@ -65,6 +65,9 @@ fn control() -> Control {
     };
     let (control, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());
     assert_eq!(unusable, []);
+            rule(share()),
+            rule(leak("secret", "high")),
+            rule(leak("jwt", "medium")),
     control
 }
 
@@ -353,4 +356,60 @@ fn escapes_hide_nothing_from_the_scrubber() {
         assert!(!contains(&output, hidden), "{hidden} is stored");
     }
     assert!(contains(&output, "[EMAIL]") && contains(&output, r#"["a\\b","\"q\""]"#));
+}
+
+const KEY: &str = "AKIAZ7QX2MVR5T4WKB3N";
+const TOKEN: &str =
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
+
+#[test]
+fn a_leaked_secret_raises_an_alert_that_does_not_hold_it() {
+    let log = |service: &str, message: &str, host: &str| json!({"service": service, "message": message, "host": host, "attributes": {"password": "hunter2-Zx9"}});
+    let body = json!({"logs": [
+        log("api", &format!("uses {KEY}"), "h"),
+        log("api", &format!("sends {KEY} and {TOKEN}"), "h"),
+        log("web", &format!("uses {KEY}"), "h"),
+        log("api", &format!("uses {KEY}"), "vault"),
+        log("api", "mail to jane@example.com", "h"),
+        json!({"service": "liar", "message": "m", "attributes": {"pii.class": "secret"}}),
+    ]});
+    let output = run(Signal::Logs, &[entry(1, &body.to_string())]);
+    let mut told: Vec<_> = output
+        .alerts
+        .iter()
+        .map(|alert| (alert.rule.as_str(), alert.count, alert.group.as_str()))
+        .collect();
+    told.sort_unstable();
+    let (api, web) = (r#"{"service":"api"}"#, r#"{"service":"web"}"#);
+    let expected = [
+        ("leak-jwt", 1, api),
+        ("leak-secret", 1, web),
+        ("leak-secret", 2, api),
+    ];
+    assert_eq!(told, expected);
+    let said = format!("{:?}", output.alerts);
+    for secret in [KEY, TOKEN, "hunter2"] {
+        assert!(!said.contains(secret), "{said}");
+    }
+    assert!(said.contains("uses [SECRET] [REDACTED] secret"), "{said}");
+    assert!(contains(&output, "leak-jwt"), "the row names the rule");
+}
+
+#[test]
+fn what_a_resource_gives_away_counts_for_its_events() {
+    let body = json!({"logs": [{"service": "api", "message": "m"}], "resource": {"key": KEY}});
+    let output = run(Signal::Logs, &[entry(1, &body.to_string())]);
+    assert_eq!((output.alerts.len(), output.alerts[0].count), (1, 1));
+    assert!(!format!("{:?}", output.alerts).contains(KEY));
+}
+
+#[test]
+fn every_sample_that_gives_a_secret_away_counts() {
+    let sample =
+        |value: u32| json!({"name": "m", "value": value, "labels": {"key": KEY}, "service": "api"});
+    let body = json!({"metrics": [sample(1), sample(2), {"name": "m", "value": 3}]});
+    let output = run(Signal::Metrics, &[entry(1, &body.to_string())]);
+    assert_eq!((output.series.len(), output.samples.len()), (2, 3));
+    let counts: Vec<_> = output.alerts.iter().map(|alert| alert.count).collect();
+    assert_eq!(counts, [2]);
 }
