@@ -53,6 +53,8 @@ pub struct Rule {
     pub(super) worth: Worth,
     /// Whether it counts when an event was received rather than when it happened.
     pub(super) by_receipt: bool,
+    /// Whether each series is a group of its own, beside those that the rule asks for.
+    pub(super) by_series: bool,
     pub(super) missing_counts: bool,
     /// What each member of the selection's `any` stands for in a correlation or a sequence; else
     /// none.
@@ -68,8 +70,9 @@ pub(super) enum Worth {
     Hash(KeySlot),
     /// The number in a field.
     Number(u32),
-    /// Whether this holds too: then it is more than the base of a share.
-    Part(Node),
+    /// Whether this holds too: then it is more than the base of a share. And the field that says how many
+    /// events it stands for; one without.
+    Part(Node, Option<u32>),
     /// The place that two fields name, degrees north and east.
     Place(u32, u32),
 }
@@ -111,12 +114,12 @@ pub(super) struct Matcher {
     pub(super) index: Index,
 }
 
-/// The enabled rules of an organisation, ready to be asked about events.
-#[derive(Debug)]
-pub struct RuleSet {
 /// By signal; nothing where no rule looks.
 pub(super) type Matchers = [Option<Matcher>; Signal::ALL.len()];
 
+/// The enabled rules of an organisation, ready to be asked about events.
+#[derive(Debug)]
+pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     pub(super) matchers: Matchers,
     /// Of rules that look at scrubbed events.
@@ -184,21 +187,21 @@ impl RuleSet {
     }
 }
 
-#[derive(Default)]
-struct Compiler {
-    rules: Vec<Rule>,
 /// The matcher of a signal.
 pub(super) fn of_signal(matchers: &Matchers, signal: Signal) -> Option<&Matcher> {
     matchers.get(usize::from(signal.number()))?.as_ref()
 }
 
+#[derive(Default)]
+struct Compiler {
+    rules: Vec<Rule>,
     paths: HashMap<String, u32>,
     common: Vec<bool>,
+    /// By slot: whether it is of what the scrubber finds.
+    found: Vec<bool>,
 }
 
 impl Compiler {
-    /// By slot: whether it is of what the scrubber finds.
-    found: Vec<bool>,
     fn rule(&mut self, def: &Arc<RuleDef>) -> Result<Rule, Problem> {
         let (selection, worth) = self.selected(def)?;
         let mut exceptions = Vec::new();
@@ -219,17 +222,14 @@ impl Compiler {
             exceptions,
             group: def.group_by.iter().map(|path| self.key(path)).collect(),
             dedupe_keys: dedupe.keys.clone(),
+            after_scrubbing: false,
             dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
             dedupes_by_group: dedupes_by_group(def, dedupe),
             worth,
-            after_scrubbing: false,
             by_receipt: matches!(def.window, Some(WindowDef::Silence { .. })),
+            by_series: is_by_series(def),
             missing_counts: def.missing_group == MissingGroup::Own,
             steps: self.steps(def),
-        })
-    }
-
-    /// Which events a rule looks at, and what each of them is worth to its window.
         };
         let mut after_scrubbing = false;
         rule.each_slot(&mut |slot| {
@@ -238,13 +238,19 @@ impl Compiler {
         Ok(Rule {
             after_scrubbing,
             ..rule
+        })
+    }
+
+    /// Which events a rule looks at, and what each of them is worth to its window.
     fn selected(&mut self, def: &RuleDef) -> Result<(Node, Worth), Problem> {
         let selection = self.node(&def.selection, "selection")?;
         Ok(match &def.window {
             Some(WindowDef::Distinct { field, .. } | WindowDef::NewValue { field, .. }) => {
                 (selection, Worth::Hash(self.key(field)))
             }
-            Some(WindowDef::Sum { field, .. }) => (selection, Worth::Number(self.slot(field))),
+            Some(WindowDef::Sum { field, .. } | WindowDef::Measure { field, .. }) => {
+                (selection, Worth::Number(self.slot(field)))
+            }
             Some(WindowDef::Travel {
                 latitude,
                 longitude,
@@ -254,13 +260,11 @@ impl Compiler {
                 (selection, place)
             }
             Some(WindowDef::Ratio { base, .. }) => {
-                let base = base.as_ref();
-                let base = base
-                    .map(|base| self.node(base, "window.base"))
-                    .transpose()?;
-                // Without a base every event counts.
-                let base = base.unwrap_or_else(|| Node::All(Vec::new()));
-                (base, Worth::Part(selection))
+                (self.base(base.as_ref())?, Worth::Part(selection, None))
+            }
+            Some(WindowDef::BurnRate { base, field, .. }) => {
+                let field = field.as_ref().map(|field| self.slot(field));
+                (self.base(base.as_ref())?, Worth::Part(selection, field))
             }
             Some(WindowDef::Sequence { steps, .. }) => {
                 let mut members = Vec::with_capacity(steps.len());
@@ -280,6 +284,12 @@ impl Compiler {
             )
             | None => (selection, Worth::Nothing),
         })
+    }
+
+    /// What a share is of. Without a base every event counts.
+    fn base(&mut self, base: Option<&Selection>) -> Result<Node, Problem> {
+        let base = base.map(|base| self.node(base, "window.base"));
+        Ok(base.transpose()?.unwrap_or_else(|| Node::All(Vec::new())))
     }
 
     fn steps(&mut self, def: &RuleDef) -> Vec<Step> {
@@ -397,6 +407,7 @@ impl Compiler {
             paths: paths.into_iter().map(Box::from).collect(),
             rules: self.rules,
             matchers,
+            after_scrubbing,
             slots,
             settings,
         }
@@ -408,9 +419,9 @@ impl Compiler {
         let mut index = IndexBuilder::default();
         let mut used = vec![false; paths.len()];
         let mut any = false;
-            after_scrubbing,
         let of_signal = || {
             let numbered = (0..).zip(&self.rules);
+            let numbered = numbered.filter(|(_, rule)| rule.after_scrubbing == after);
             numbered.filter(|(_, rule)| rule.def.scope.contains(&signal))
         };
         let mut shares = Shares::default();
@@ -421,7 +432,6 @@ impl Compiler {
         for (number, rule) in of_signal() {
             any = true;
             index.add(number, self.cover(&rule.selection, &shares));
-            let numbered = numbered.filter(|(_, rule)| rule.after_scrubbing == after);
             rule.each_slot(&mut |slot| {
                 if let (Some(used), Some(path)) =
                     (used.get_mut(slot as usize), paths.get(slot as usize))
@@ -482,7 +492,10 @@ impl Rule {
             Worth::Nothing => {}
             Worth::Hash(key) => visit(key.slot),
             Worth::Number(slot) => visit(*slot),
-            Worth::Part(node) => node.each_slot(visit),
+            Worth::Part(node, field) => {
+                node.each_slot(visit);
+                field.iter().for_each(|slot| visit(*slot));
+            }
             Worth::Place(latitude, longitude) => {
                 visit(*latitude);
                 visit(*longitude);
@@ -533,15 +546,24 @@ impl Node {
     }
 }
 
+/// A counter is compared with itself: those of other series go their own ways. Alerts are told apart by
+/// what the rule groups by all the same.
+fn is_by_series(def: &RuleDef) -> bool {
+    matches!(&def.window, Some(WindowDef::Measure { of, .. }) if of.is_of_counter())
+}
+
 /// Whether the group tells alerts apart as well. Rules of the kinds that were there first keep a hash
 /// of its own for that: alerts that are open go by it.
 fn dedupes_by_group(def: &RuleDef, dedupe: &DedupeDef) -> bool {
     match &def.window {
         Some(WindowDef::Correlation(_)) => true,
+        Some(WindowDef::Measure { of, .. }) if of.is_of_counter() => false,
         Some(
             WindowDef::Sum { .. }
             | WindowDef::Ratio { .. }
             | WindowDef::Rate { .. }
+            | WindowDef::BurnRate { .. }
+            | WindowDef::Measure { .. }
             | WindowDef::Sequence { .. }
             | WindowDef::NewValue { .. }
             | WindowDef::Silence { .. }

@@ -12,7 +12,7 @@ use super::literal::hash_value;
 use super::slots::Slots;
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
-use crate::windows::place;
+use crate::windows::{place, weighed};
 use millrace_shared::wire::Severity;
 use millrace_shared::{Event, Field, Resource, Role, Value};
 use std::cell::RefCell;
@@ -214,6 +214,16 @@ impl RuleSet {
     }
 }
 
+/// How many events a number says, if it says any.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to what fits"
+)]
+fn events(number: f64) -> Option<u32> {
+    (number >= 1.0).then(|| number.min(f64::from(u32::MAX)) as u32)
+}
+
 /// An event with its slots filled.
 struct Asked<'s, 'e, 'a> {
     set: &'s RuleSet,
@@ -302,7 +312,10 @@ impl Asked<'_, '_, '_> {
             group: group.map(|(hash, _)| hash),
             dedupe: dedupe.map(|(hash, _)| hash),
             distinct: worth,
-            is_base: matches!(rule.worth, Worth::Part(_)) && worth == Some(0),
+            is_base: match rule.worth {
+                Worth::Part(..) => worth.is_some_and(|worth| worth & 1 == 0),
+                Worth::Nothing | Worth::Hash(_) | Worth::Number(_) | Worth::Place(..) => false,
+            },
             group_fields: group.map_or(KeyFields::EMPTY, |(_, fields)| fields),
             dedupe_fields: dedupe.map_or(KeyFields::EMPTY, |(_, fields)| fields),
         }
@@ -312,6 +325,7 @@ impl Asked<'_, '_, '_> {
         Keyed {
             secret: &self.set.settings.hash_key,
             rule: &rule.def.id,
+            by_series: rule.by_series,
             memo: self.memo,
         }
     }
@@ -329,7 +343,7 @@ impl Asked<'_, '_, '_> {
         let hash = |purpose, paths, missing_counts| {
             keyed.hash(purpose, paths, missing_counts, (self.slots, self.view))
         };
-        let group = if rule.group.is_empty() {
+        let group = if rule.group.is_empty() && !rule.by_series {
             None
         } else {
             hash(Use::Group, &rule.group, rule.missing_counts)
@@ -344,7 +358,13 @@ impl Asked<'_, '_, '_> {
                 Some(hash(Use::Distinct, std::slice::from_ref(path), false)?.0 as u64)
             }
             Worth::Number(slot) => Some(self.number(*slot)?.to_bits()),
-            Worth::Part(part) => Some(u64::from(self.selects(part))),
+            Worth::Part(part, field) => {
+                let events = match field {
+                    None => 1,
+                    Some(slot) => events(self.number(*slot)?)?,
+                };
+                Some(weighed(events, self.selects(part)))
+            }
             Worth::Place(latitude, longitude) => {
                 Some(place(self.number(*latitude)?, self.number(*longitude)?)?)
             }

@@ -324,7 +324,7 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     (
         "/window",
         r#"{"kind": "spikes"}"#,
-        "window.kind: must be count, distinct, sum, ratio, rate, sequence, new_value, silence, spike, travel, or correlation",
+        "window.kind: must be count, distinct, sum, ratio, rate, burn_rate, measure, sequence, new_value, silence, spike, travel, or correlation",
     ),
     (
         "/window",
