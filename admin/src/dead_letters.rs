@@ -18,7 +18,7 @@ use millrace_shared::entry::Meta;
 use millrace_shared::ids::ShardId;
 use millrace_shared::inflate::inflate;
 use millrace_shared::limits::{NS_PER_DAY, is_past_retention};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -226,7 +226,7 @@ async fn show_raw(stores: &Stores, client: &Client, id: i64) -> anyhow::Result<P
         let deed = Deed {
             action: "dead_letter.read_raw",
             target: ("dead_letter", id.to_string()),
-            metadata: json!({}),
+            metadata: Map::new(),
         };
         trail::record(stores, client, org, &deed)
             .await

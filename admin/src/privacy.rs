@@ -234,7 +234,7 @@ async fn put(stores: &Stores, set: &Set) -> anyhow::Result<Page> {
     let deed = Deed {
         action: "privacy.policy.put",
         target: ("organisation", org.to_string()),
-        metadata: json!({}),
+        metadata: Map::new(),
     };
     trail::record(stores, &tx, org, &deed).await?;
     let revision = present(&tx, org).await?.revision;
@@ -331,7 +331,7 @@ async fn rotate(stores: &Stores, org: &str, reason: &str) -> anyhow::Result<Page
     let deed = Deed {
         action: "privacy.pepper.rotate",
         target: ("organisation", org.to_string()),
-        metadata: json!({ "reason": reason }),
+        metadata: Map::from_iter([("reason".to_owned(), reason.into())]),
     };
     trail::record(stores, &tx, org, &deed).await?;
     tx.commit().await?;

@@ -11,7 +11,7 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{gauges, housekeeping, indicator_files, metrics, notify, quiet};
+use crate::{builtin_rules, gauges, housekeeping, indicator_files, metrics, notify, quiet};
 use deadpool_postgres::Pool;
 use millrace_feeds::{Fetched, Fetcher};
 use millrace_runtime::redis::open;
@@ -141,10 +141,13 @@ async fn build(parts: &Parts) -> Result<(Arc<Plant>, i16), WorkerError> {
     if let Some(directory) = &config.indicators_dir {
         indicator_files::load(&parts.pool, directory).await?;
     }
+    let mut redis = open(&config.redis_url, REDIS_TIMEOUT)?;
+    let streams = u16::try_from(shards).unwrap_or(1);
+    builtin_rules::offer(&parts.pool, &mut redis, streams).await?;
     let controls = Controls::load(parts.pool.clone(), config.fixed.clone()).await?;
     let plant = Plant {
         redis_url: config.redis_url.clone(),
-        redis: open(&config.redis_url, REDIS_TIMEOUT)?,
+        redis,
         desk: Desk {
             pool: parts.pool.clone(),
             series: SeriesCache::default(),

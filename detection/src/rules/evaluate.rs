@@ -1,7 +1,9 @@
 //! One event against all rules of its organisation.
 
 use super::compare::number;
-use super::compile::{EVERY_SLOT, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth};
+use super::compile::{
+    EVERY_SLOT, Matcher, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth, of_signal,
+};
 use super::condition::Test;
 use super::def::RuleSeverity;
 use super::index::{Index, SlotIndex, hash_of_text};
@@ -10,15 +12,15 @@ use super::literal::hash_value;
 use super::slots::Slots;
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
-use crate::windows::place;
+use crate::windows::{place, weighed};
 use millrace_shared::wire::Severity;
-use millrace_shared::{Event, Resource, Value};
+use millrace_shared::{Event, Field, Resource, Role, Value};
 use std::cell::RefCell;
 
 /// What rules see of an event: everything is handed in, nothing is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct EventView<'e, 'a> {
-    /// The event, not yet scrubbed.
+    /// The event: not yet scrubbed, but for rules that ask what the scrubber found.
     pub event: &'e Event<'a>,
     /// Its body's resource.
     pub resource: &'e Resource<'a>,
@@ -99,7 +101,7 @@ impl Scratch {
             self.add(&index.ioc);
         }
         if let Some(of_every) = &index.every {
-            for field in &view.event.fields {
+            for field in sent(view.event) {
                 self.gather_value(of_every, &field.value);
             }
         }
@@ -149,18 +151,49 @@ impl Scratch {
     }
 }
 
+/// The fields that `*` means: what the scrubber found in an event is none of its own.
+fn sent<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item = &'e Field<'a>> {
+    let fields = event.fields.iter();
+    fields.filter(|field| field.role != Role::PiiClass)
+}
+
 impl RuleSet {
-    /// Adds to `matches` the rules that select the event, in the order of their numbers.
+    /// Adds to `matches` the rules that select the event, in the order of their numbers; but for
+    /// those that ask what the scrubber found.
     pub fn evaluate(
         &self,
         view: &EventView<'_, '_>,
         scratch: &mut Scratch,
         matches: &mut Vec<RuleMatch>,
     ) {
-        let matcher = self.matchers.get(usize::from(view.event.signal.number()));
-        let Some(Some(matcher)) = matcher else {
-            return;
-        };
+        if let Some(matcher) = of_signal(&self.matchers, view.event.signal) {
+            self.run(matcher, view, scratch, matches);
+        }
+    }
+
+    /// As [`evaluate`](Self::evaluate), of the rules that ask what the scrubber found: the view is of
+    /// the scrubbed event, which has a field for each class. One in which nothing was found is not
+    /// looked at.
+    pub fn evaluate_scrubbed(
+        &self,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
+        if let Some(matcher) = of_signal(&self.after_scrubbing, view.event.signal)
+            && view.event.field(Role::PiiClass).is_some()
+        {
+            self.run(matcher, view, scratch, matches);
+        }
+    }
+
+    fn run(
+        &self,
+        matcher: &Matcher,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
         scratch.begin(self);
         scratch
             .slots
@@ -179,6 +212,16 @@ impl RuleSet {
             }
         }
     }
+}
+
+/// How many events a number says, if it says any.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to what fits"
+)]
+fn events(number: f64) -> Option<u32> {
+    (number >= 1.0).then(|| number.min(f64::from(u32::MAX)) as u32)
 }
 
 /// An event with its slots filled.
@@ -269,7 +312,10 @@ impl Asked<'_, '_, '_> {
             group: group.map(|(hash, _)| hash),
             dedupe: dedupe.map(|(hash, _)| hash),
             distinct: worth,
-            is_base: matches!(rule.worth, Worth::Part(_)) && worth == Some(0),
+            is_base: match rule.worth {
+                Worth::Part(..) => worth.is_some_and(|worth| worth & 1 == 0),
+                Worth::Nothing | Worth::Hash(_) | Worth::Number(_) | Worth::Place(..) => false,
+            },
             group_fields: group.map_or(KeyFields::EMPTY, |(_, fields)| fields),
             dedupe_fields: dedupe.map_or(KeyFields::EMPTY, |(_, fields)| fields),
         }
@@ -279,6 +325,7 @@ impl Asked<'_, '_, '_> {
         Keyed {
             secret: &self.set.settings.hash_key,
             rule: &rule.def.id,
+            by_series: rule.by_series,
             memo: self.memo,
         }
     }
@@ -296,7 +343,7 @@ impl Asked<'_, '_, '_> {
         let hash = |purpose, paths, missing_counts| {
             keyed.hash(purpose, paths, missing_counts, (self.slots, self.view))
         };
-        let group = if rule.group.is_empty() {
+        let group = if rule.group.is_empty() && !rule.by_series {
             None
         } else {
             hash(Use::Group, &rule.group, rule.missing_counts)
@@ -311,7 +358,13 @@ impl Asked<'_, '_, '_> {
                 Some(hash(Use::Distinct, std::slice::from_ref(path), false)?.0 as u64)
             }
             Worth::Number(slot) => Some(self.number(*slot)?.to_bits()),
-            Worth::Part(part) => Some(u64::from(self.selects(part))),
+            Worth::Part(part, field) => {
+                let events = match field {
+                    None => 1,
+                    Some(slot) => events(self.number(*slot)?)?,
+                };
+                Some(weighed(events, self.selects(part)))
+            }
             Worth::Place(latitude, longitude) => {
                 Some(place(self.number(*latitude)?, self.number(*longitude)?)?)
             }
@@ -365,8 +418,7 @@ impl Asked<'_, '_, '_> {
     fn holds(&self, slot: u32, test: &Test) -> bool {
         let any = |holds: &dyn Fn(&Value<'_>) -> bool| {
             if slot == EVERY_SLOT {
-                let mut fields = self.view.event.fields.iter();
-                return fields.any(|field| holds(&field.value));
+                return sent(self.view.event).any(|field| holds(&field.value));
             }
             let mut values = self.values(slot);
             values.any(|(_, value)| holds(&value))

@@ -46,7 +46,7 @@ pub use keys::{KEY_PATHS_MAX, KeyFields};
 pub use path::{field_names, find_field};
 pub use reads::Reads;
 pub use reserved::{RESERVED_IDS, check_new_id};
-pub use window_def::{SequenceStep, WindowDef};
+pub use window_def::{Measured, SequenceStep, WindowDef};
 
 /// Rules of one organisation.
 pub const RULES_MAX: usize = 20_000;

@@ -324,7 +324,7 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     (
         "/window",
         r#"{"kind": "spikes"}"#,
-        "window.kind: must be count, distinct, sum, ratio, rate, sequence, new_value, silence, spike, travel, or correlation",
+        "window.kind: must be count, distinct, sum, ratio, rate, burn_rate, measure, sequence, new_value, silence, spike, travel, or correlation",
     ),
     (
         "/window",
@@ -661,4 +661,39 @@ proptest! {
         let again: RuleDef = serde_json::from_str(&serde_json::to_string(&rule).unwrap()).unwrap();
         prop_assert_eq!(again, rule);
     }
+}
+
+#[test]
+fn what_the_scrubber_found_is_asked_of_the_scrubbed_event() {
+    let run = |selection: Value, event: &Value| {
+        let rule = selecting(selection);
+        dry_run(
+            &rule,
+            SETTINGS,
+            Signal::Logs,
+            std::slice::from_ref(event),
+            0,
+        )
+        .unwrap()
+        .matched
+    };
+    let found = json!({"field": "pii.class", "op": "in", "value": ["email", "jwt"]});
+    let mail = json!({"message": "m", "attributes": {"to": "ann@corp.com"}});
+    assert_eq!(run(json!([found]), &mail), [0]);
+    // It sees what is stored, and nothing that was sent.
+    let with = |op: &str, value: &str| json!([found, {"field": "to", "op": op, "value": value}]);
+    assert_eq!(run(with("eq", "[EMAIL]"), &mail), [0]);
+    assert_eq!(run(with("contains", "ann"), &mail), [0_usize; 0]);
+    // Without a class it does not look, whatever it asks and whatever a sender claims.
+    let lies = json!({"message": "m", "attributes": {"pii.class": "email"}});
+    assert_eq!(run(json!([found]), &lies), [0_usize; 0]);
+    let other = json!([{"field": "pii.class", "op": "neq", "value": "jwt"}]);
+    assert_eq!(run(other.clone(), &lies), [0_usize; 0]);
+    assert_eq!(run(other, &mail), [0]);
+    // A class is no field of the event's own.
+    let keyword = json!([{"field": "*", "op": "eq", "value": "email"}, found]);
+    assert_eq!(run(keyword, &mail), [0_usize; 0]);
+    let set = compiled(vec![selecting(json!([found]))]);
+    assert!(set.asks_after_scrubbing(Signal::Logs) && !set.ignores(Signal::Logs));
+    assert!(set.rules()[0].after_scrubbing);
 }

@@ -63,6 +63,13 @@ fn rules() -> Vec<Value> {
     ];
     rules.extend(orders());
     rules.extend(sums());
+    let of_found = json!({"field": "pii.class", "op": "eq", "value": "email"});
+    rules.push(rule(
+        "found",
+        "logs",
+        json!({"selection": [of_found], "group_by": ["client.host"],
+            "window": {"kind": "count", "seconds": 100, "threshold": 3}}),
+    ));
     rules
 }
 
@@ -129,7 +136,8 @@ fn logs(start: i64) -> Vec<Value> {
         let at = start + (n * 53 % LENGTH) * NS;
         json!({"timestamp": rfc3339(at), "service": "history", "message": "answered",
             "attributes": {"status": if n % 3 == 0 { 503 } else { 200 }, "bytes": 100 + n * 10,
-                           "client": {"host": format!("h{}", n % 2)}, "ok": n % 3 != 0, "ratio": 0.25}})
+                           "client": {"host": format!("h{}", n % 2)}, "ok": n % 3 != 0, "ratio": 0.25,
+                           "contact": if n % 3 == 0 { "ada@example.com" } else { "nobody" }}})
     };
     (0..48).map(event).collect()
 }

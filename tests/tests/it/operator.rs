@@ -111,6 +111,43 @@ fn rules_are_imported_tested_and_switched() {
 }
 
 #[test]
+fn built_in_rules_are_told_from_changed_ones_and_restored() {
+    let org = Org::new("builtin");
+    let installation = &shared().installation;
+    let state = |id: &str| -> Value {
+        let rules = installation.admin(&["rules", "builtin", "--org", &org.name]);
+        let mut rules = rules.as_array().unwrap().iter();
+        rules
+            .find(|rule| rule["id"] == id)
+            .cloned()
+            .unwrap_or_default()
+    };
+    assert_eq!(state("SECRET_LEAK")["state"], "as_offered");
+    installation.admin(&["rules", "disable", "SECRET_LEAK", "--org", &org.name]);
+    let off = state("SECRET_LEAK");
+    assert_eq!(
+        (&off["state"], &off["enabled"]),
+        (&json!("as_offered"), &json!(false)),
+        "switching is no change"
+    );
+    let rule = json!({
+        "id": "SECRET_LEAK", "name": "Ours", "severity": "low", "message": "m", "scope": ["logs"],
+        "selection": [{"field": "pii.class", "op": "eq", "value": "secret"}],
+    });
+    let file = process::logs().join(format!("{}.json", org.name));
+    std::fs::write(&file, rule.to_string()).unwrap();
+    let path = file.display().to_string();
+    installation.admin(&["rules", "import", &path, "--org", &org.name]);
+    assert_eq!(state("SECRET_LEAK")["state"], "changed");
+    installation.admin(&["rules", "restore", "SECRET_LEAK", "--org", &org.name]);
+    let back = state("SECRET_LEAK");
+    assert_eq!(
+        (&back["state"], &back["version"], &back["enabled"]),
+        (&json!("as_offered"), &json!(4), &json!(true))
+    );
+}
+
+#[test]
 fn the_demonstrations_indicators_are_those_that_the_load_plants() {
     let _alone = DEMONSTRATION.lock();
     let file = process::logs().join("planted.json").display().to_string();

@@ -28,6 +28,8 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/audit.rs",
     "normalizer-worker/src/store.rs",
     "normalizer-worker/src/control_loader.rs",
+    // What organisations are offered by a newer program.
+    "normalizer-worker/src/builtin_rules.rs",
     "normalizer-worker/src/gauges.rs",
     "normalizer-worker/src/housekeeping.rs",
     "query-api/src/store/",
