@@ -6,7 +6,7 @@ use crate::detect::{DetectedEvent, Detection};
 use crate::normalize::Facts;
 use bumpalo::Bump;
 use millrace_scrubber::{ClassSet, Scrubbed, Scrubber};
-use millrace_shared::{Event, Field};
+use millrace_shared::Event;
 
 /// An event from which personal data is gone.
 #[derive(Debug)]
@@ -26,9 +26,10 @@ impl<'e, 'a> DetectedEvent<'e, 'a> {
             mut detection,
         } = self;
         let mut classes = ClassSet::EMPTY;
-        fields(&mut event.fields, scrubber, arena, &mut classes);
+        scrubber.scrub_fields(&mut event.fields, arena, &mut classes);
+        let plan = scrubber.plan("observables");
         detection.observables.retain_mut(|observable| {
-            match scrubber.scrub(arena, "observables", observable, &mut classes) {
+            match scrubber.scrub_planned(arena, plan, observable, &mut classes) {
                 None => true,
                 Some(Scrubbed::Replaced(text)) => {
                     *observable = text;
@@ -44,17 +45,5 @@ impl<'e, 'a> DetectedEvent<'e, 'a> {
             detection,
             classes,
         }
-    }
-}
-
-/// Scrubs a list of fields in place.
-pub(crate) fn fields<'a>(
-    fields: &mut [Field<'a>],
-    scrubber: &Scrubber,
-    arena: &'a Bump,
-    classes: &mut ClassSet,
-) {
-    for field in fields {
-        scrubber.scrub_field(field, arena, classes);
     }
 }

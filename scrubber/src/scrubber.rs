@@ -15,6 +15,7 @@ use crate::keys::{KeyKind, Keys};
 use crate::pepper::Pepper;
 use crate::policy::{Policy, PolicyError, Strategies, Strategy, overlay};
 use crate::replace;
+use crate::sheet::Sheet;
 use crate::spans::{self, Spans};
 
 /// Rounds over one text: ordinary text needs one and a look whether it was enough. Crafted text is
@@ -49,6 +50,11 @@ impl FieldPlan {
     pub const fn replaces_whole_value(&self) -> bool {
         self.whole.is_some()
     }
+
+    /// Whether the value is only looked at where its bytes are of a shape that says so.
+    pub(crate) fn leaves_to_triggers(&self) -> bool {
+        self.whole.is_none() && self.kind != KeyKind::Phone
+    }
 }
 
 /// The strategies of one policy or path rule, and which classes they look for.
@@ -69,6 +75,8 @@ pub struct Scrubber {
     exact: HashMap<Box<str>, usize, FixedState>,
     /// Prefixes with their dot, the longest first.
     prefixes: Vec<(Box<str>, usize)>,
+    /// What is looked for anywhere.
+    looked_for: ClassSet,
     keys: Keys,
     pepper: Pepper,
 }
@@ -96,6 +104,7 @@ impl Scrubber {
             tables: Vec::with_capacity(policy.paths.len()),
             exact: HashMap::default(),
             prefixes: Vec::new(),
+            looked_for: ClassSet::EMPTY,
             keys: Keys::new(
                 lower_set(&policy.sensitive_keys),
                 lower_set(&policy.plain_keys),
@@ -115,6 +124,10 @@ impl Scrubber {
         scrubber
             .prefixes
             .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        scrubber.looked_for = scrubber
+            .tables
+            .iter()
+            .fold(scrubber.base.active, |all, table| all.union(table.active));
         Ok(scrubber)
     }
 
@@ -211,6 +224,11 @@ impl Scrubber {
                 .next()
                 .map_or("[REDACTED]", Class::placeholder),
         })
+    }
+
+    /// Looks at the texts of a sheet for whatever any path is looked at.
+    pub(crate) fn read(&self, sheet: &mut Sheet) {
+        sheet.read(self.looked_for, &self.keys);
     }
 
     /// What hashes and pseudonyms are made with.
