@@ -73,6 +73,8 @@ pub struct Scrubber {
     /// One per path rule.
     tables: Vec<Table>,
     exact: HashMap<Box<str>, usize, FixedState>,
+    /// The first letters of all paths that have rules: most others end here.
+    firsts: u32,
     /// Prefixes with their dot, the longest first.
     prefixes: Vec<(Box<str>, usize)>,
     /// What is looked for anywhere.
@@ -103,6 +105,7 @@ impl Scrubber {
             base: Table::new(base, None),
             tables: Vec::with_capacity(policy.paths.len()),
             exact: HashMap::default(),
+            firsts: 0,
             prefixes: Vec::new(),
             looked_for: ClassSet::EMPTY,
             keys: Keys::new(
@@ -116,6 +119,7 @@ impl Scrubber {
             scrubber
                 .tables
                 .push(Table::new(overlay(base, &rule.classes), rule.value));
+            scrubber.firsts |= first_letter(&rule.path);
             match rule.path.strip_suffix('*') {
                 Some(prefix) => scrubber.prefixes.push((prefix.into(), index)),
                 None => drop(scrubber.exact.insert(rule.path.as_str().into(), index)),
@@ -135,7 +139,7 @@ impl Scrubber {
     #[must_use]
     #[inline]
     pub fn plan(&self, path: &str) -> FieldPlan {
-        let table = if self.tables.is_empty() {
+        let table = if self.firsts & first_letter(path) == 0 {
             usize::MAX
         } else {
             self.rule_for(path)
@@ -385,6 +389,14 @@ fn push_quotes(out: &mut BumpString<'_>, quotes: Option<u8>) {
     if let Some(backslashes) = quotes {
         out.extend(std::iter::repeat_n('\\', usize::from(backslashes)));
         out.push('"');
+    }
+}
+
+/// The first letter of a path as a bit; all of them for `*`, which any path begins like.
+fn first_letter(path: &str) -> u32 {
+    match path.as_bytes().first() {
+        Some(b'*') | None => u32::MAX,
+        Some(first) => 1 << (first & 0x1f),
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Triggers<B> {
 }
 
 impl<B: Bits> Triggers<B> {
-    /// The triggers of a window, at the positions that count. What lies before and after the
+    /// The triggers of a window, counted or not but for `groups`. What lies before and after the
     /// window reads as bytes of no kind.
     #[inline(always)]
     pub(crate) fn of(masks: &Masks<B>, asked: &Asked<B>, active: ClassSet) -> Triggers<B> {
@@ -106,57 +106,54 @@ impl<B: Bits> Triggers<B> {
             plus,
             ..
         } = *masks;
-        let counts = asked.counts;
         let marks = masks.at | masks.percent | masks.sign | plus | open;
-        let word_start = word & !(word << 1) & counts;
+        let word_start = word & !(word << 1);
         // Words start behind escapes too: `\n` of JSON, `%3D` of addresses.
-        let seen_start = word_start | word & (slash << 2 | marks << 3) & counts;
+        let seen_start = word_start | word & (slash << 2 | marks << 3);
         // A token's prefix begins a word, or a part of one behind `-` or `_`.
         let name = letter | digit;
-        let token_start = word_start | letter & !(name << 1) & counts;
-        let fives = dash & dash >> 1 & dash >> 2 & dash >> 3 & dash >> 4 & !(dash << 1);
-        let two = name & name >> 1;
-        let dotted = dot & dot >> 5 & two >> 1 & two >> 3;
+        let token_start = word_start | letter & !(name << 1);
+        let (names, dashes, digits) = (name & name >> 1, dash & dash >> 1, digit & digit >> 1);
+        let dotted = dot & dot >> 5 & names >> 1 & names >> 3;
         let mut triggers = Triggers {
-            mark: (masks.at
+            mark: masks.at
                 | (masks.percent | plus | open) & digit >> 1
-                | masks.unicode_at & slash << 1)
-                & counts,
-            sign: (masks.sign | masks.full) & counts,
-            colon: colon & !(digit << 1) & counts,
-            quote: masks.quote & ((space | open) << 1) & ((letter | space) << 2) & counts,
-            flag: seen_start & dash & dash >> 1 & letter >> 2,
+                | masks.unicode_at & slash << 1,
+            sign: masks.sign | masks.full,
+            colon: colon & !(digit << 1),
+            quote: masks.quote & ((space | open) << 1) & ((letter | space) << 2),
+            flag: seen_start & dashes & letter >> 2,
             token: token_start & in_a_row_16(word),
             scheme: seen_start & masks.scheme,
-            dashes: fives & counts,
-            home: slash & masks.home >> 1 & counts,
-            mac: (five_by_three(colon) | five_by_three(dash) | dotted) & counts,
-            digits: digits(masks, asked.unseen) & counts,
-            groups: groups(masks, counts),
-            iban: seen_start & letter & letter >> 1 & digit >> 2 & digit >> 3,
+            dashes: dashes & dashes >> 2 & dash >> 4 & !(dash << 1),
+            home: slash & masks.home >> 1,
+            mac: five_by_three(colon | dash) | dotted,
+            digits: numbers(masks, digits, asked.unseen),
+            groups: groups(masks, digits, asked.counts),
+            iban: seen_start & letter & letter >> 1 & digits >> 2,
             ipv4: B::NONE,
             ipv6: B::NONE,
         };
         if active.contains(Class::Ipv4) {
-            triggers.ipv4 = dot & digit << 1 & digit >> 1 & counts;
+            triggers.ipv4 = dot & digit << 1 & digit >> 1;
         }
         if active.contains(Class::Ipv6) {
             let near = colon >> 1 | colon >> 2 | colon >> 3 | colon >> 4 | colon >> 5;
-            triggers.ipv6 = colon & near & !(colon << 1) & counts;
+            triggers.ipv6 = colon & near & !(colon << 1);
         }
         triggers
     }
 
     /// The marks that may stand between a name and a value: most names are not ours.
     #[inline(always)]
-    pub(crate) fn between(&self) -> B {
-        self.sign | self.colon
+    pub(crate) fn between(&self, counts: B) -> B {
+        (self.sign | self.colon) & counts
     }
 
     /// All but those.
     #[inline(always)]
-    pub(crate) fn others(&self) -> B {
-        self.mark
+    pub(crate) fn others(&self, counts: B) -> B {
+        let counted = self.mark
             | self.quote
             | self.flag
             | self.token
@@ -165,21 +162,33 @@ impl<B: Bits> Triggers<B> {
             | self.home
             | self.mac
             | self.digits
-            | self.groups
             | self.iban
             | self.ipv4
-            | self.ipv6
+            | self.ipv6;
+        counted & counts | self.groups
     }
 }
 
 impl Triggers<u64> {
-    /// With these of the marks between names and values only.
+    /// Those that count, with these of the marks between names and values only.
     #[inline(always)]
-    pub(crate) const fn with_names(self, names: u64) -> Triggers<u64> {
+    pub(crate) const fn counted(self, counts: u64, names: u64) -> Triggers<u64> {
         Triggers {
+            mark: self.mark & counts,
             sign: self.sign & names,
             colon: self.colon & names,
-            ..self
+            quote: self.quote & counts,
+            flag: self.flag & counts,
+            token: self.token & counts,
+            scheme: self.scheme & counts,
+            dashes: self.dashes & counts,
+            home: self.home & counts,
+            mac: self.mac & counts,
+            digits: self.digits & counts,
+            groups: self.groups,
+            iban: self.iban & counts,
+            ipv4: self.ipv4 & counts,
+            ipv6: self.ipv6 & counts,
         }
     }
 }
@@ -225,47 +234,45 @@ fn five_by_three<B: Bits>(mask: B) -> B {
 }
 
 /// Where digits start that look like one of the numbers: eight or more in a row; groups of 3-2-4,
-/// of 3-3-4, of 4 and at least 4, of 5 and 5, with `+` or `%20` between them too; or a leading zero
-/// that belongs to no time or date.
+/// of 3-3-4, of 4 and at least 4, of 5 and 5, with `+` between them too, or 3 and 4 before an escape
+/// such as `%20`; or a leading zero that belongs to no time or date. `two` has the pairs of digits.
 #[inline(always)]
-fn digits<B: Bits>(masks: &Masks<B>, unseen: B) -> B {
-    let Masks {
-        digit, zero, slash, ..
-    } = *masks;
+fn numbers<B: Bits>(masks: &Masks<B>, two: B, unseen: B) -> B {
+    let Masks { digit, zero, .. } = *masks;
     let joint = masks.gap | masks.plus;
-    let escaped = masks.percent & digit >> 1 & zero >> 2;
-    let start = digit & !(digit << 1) & !grown_on(masks, unseen, slash);
-    let two = digit & digit >> 1;
+    let escape = masks.percent & digit >> 1;
+    let start = digit & !(digit << 1) & !grown_on(masks, unseen);
     let three = two & digit >> 2;
     let four = two & two >> 2;
     let eight = four & four >> 4;
-    let in_threes = three & joint >> 3 & two >> 4;
-    let ssn = in_threes & !(masks.dot >> 3) & joint >> 6 & four >> 7
-        | three & escaped >> 3 & two >> 6 & escaped >> 8 & four >> 11;
+    let before_four = joint & four >> 1;
     // An address of a machine has no group of four.
-    let american = in_threes & digit >> 6 & joint >> 7 & four >> 8;
-    let fours = four & (joint >> 4 & four >> 5 | escaped >> 4 & four >> 7);
-    let fives = four & digit >> 4 & joint >> 5 & four >> 6 & digit >> 10;
-    let leading = zero & digit >> 1 & !(after_date(masks) | no_number(masks));
-    start & (eight | ssn | american | fours | fives | leading)
+    let american = digit >> 6 & before_four >> 7;
+    let in_threes =
+        joint >> 3 & two >> 4 & (before_four >> 6 & !(masks.dot >> 3) | american) | escape >> 3;
+    let fives = digit >> 4 & before_four >> 5 & digit >> 10;
+    let in_fours = before_four >> 4 | escape >> 4 | fives;
+    let leading = zero & two & !(after_date(masks) | no_number(masks, two));
+    start & (eight | three & in_threes | four & in_fours | leading)
 }
 
 /// The positions behind a letter or `_` that no escape ends with: what grows there is a name.
 #[inline(always)]
-fn grown_on<B: Bits>(masks: &Masks<B>, unseen: B, slash: B) -> B {
+fn grown_on<B: Bits>(masks: &Masks<B>, unseen: B) -> B {
+    let slash = masks.slash;
     let escape = slash << 2 | masks.percent << 3 | slash << 6 | unseen;
-    (masks.word & !masks.dash & !masks.digit) << 1 & !escape
+    (masks.word & !masks.dash) << 1 & !escape
 }
 
 /// Where two digits can begin no number: before a colon; with neither digit nor parenthesis beyond
 /// the byte behind them; and before two more and a colon, as in `09 06:07`.
 #[inline(always)]
-fn no_number<B: Bits>(masks: &Masks<B>) -> B {
+fn no_number<B: Bits>(masks: &Masks<B>, two: B) -> B {
     let Masks {
         digit, colon, gap, ..
     } = *masks;
     let alone = !(digit >> 2) & !((digit | masks.open) >> 3);
-    colon >> 2 | alone | gap >> 2 & digit >> 3 & digit >> 4 & colon >> 5
+    alone | (colon | gap & two >> 1 & colon >> 3) >> 2
 }
 
 /// The positions behind marks that stand within times, dates, addresses and paths.
@@ -278,11 +285,10 @@ fn after_date<B: Bits>(masks: &Masks<B>) -> B {
 /// with spaces or dashes between: telephone numbers of many countries. Adding a start to a row of
 /// digits carries to its end, so that all rows of a window are walked at once.
 #[inline(always)]
-fn groups<B: Bits>(masks: &Masks<B>, counts: B) -> B {
+fn groups<B: Bits>(masks: &Masks<B>, two: B, counts: B) -> B {
     let Masks {
         digit, dash, space, ..
     } = *masks;
-    let two = digit & digit >> 1;
     let start = digit & !(digit << 1) & !(two & two >> 2) & !after_date(masks) & counts;
     let mark = (dash | space) & two >> 1;
     let first = digit.carry(start) & !digit & mark;
@@ -295,7 +301,8 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Triggers<u64> {
-        Triggers::of(&Masks::at(text.as_bytes(), 0), &Asked::ALL, ClassSet::ALL)
+        let triggers = Triggers::of(&Masks::at(text.as_bytes(), 0), &Asked::ALL, ClassSet::ALL);
+        triggers.counted(u64::MAX, u64::MAX)
     }
 
     #[test]
@@ -348,7 +355,7 @@ mod tests {
         ] {
             let masks = Masks::at(text.as_bytes(), 0);
             let triggers = Triggers::of(&masks, &Asked::ALL, ClassSet::of(Class::Email));
-            let any = triggers.between() | triggers.others();
+            let any = triggers.between(u64::MAX) | triggers.others(u64::MAX);
             assert_eq!(any, 0, "{text}: {triggers:?}");
         }
     }

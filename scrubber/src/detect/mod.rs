@@ -53,11 +53,12 @@ pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
     if bytes.len() < MIN_TEXT {
         return;
     }
+    let mut looker = Looker { scene, spans };
     if bytes.len() <= BLOCK {
         let triggers = Triggers::of(&Masks::at(bytes, 0), &Asked::ALL, scene.active);
-        look(scene, &Window::One(&triggers), 0, spans);
+        looker.see(&Window::One(&triggers, u64::MAX), 0);
     } else {
-        run_windows(scene, spans);
+        run_windows(scene, looker);
     }
     if scene.kind == KeyKind::Phone && scene.active.contains(Class::Phone) {
         spans.extend(phone::value(bytes, 0, bytes.len()));
@@ -66,74 +67,74 @@ pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
 
 /// As `run`, for a text of more than one window.
 #[inline(never)]
-fn run_windows(scene: &Scene<'_>, spans: &mut Spans<'_>) {
-    walk(scene.text.as_bytes(), scene.active, |offset, window| {
-        look(scene, window, offset, spans);
-    });
+fn run_windows(scene: &Scene<'_>, looker: Looker<'_, '_, '_>) {
+    walk(scene.text.as_bytes(), scene.active, looker);
 }
 
 /// Tells the positions of a text of at least one window where a detector may find something.
 #[inline(never)]
-pub(crate) fn suspects(
-    text: &[u8],
-    active: ClassSet,
-    keys: &Keys,
-    mut tell: impl FnMut(usize, u64),
-) {
-    walk(text, active, |offset, window| {
-        let names = named(text, keys, window.between(), offset);
-        tell(offset, names | window.others());
-    });
+pub(crate) fn suspects(text: &[u8], active: ClassSet, keys: &Keys, tell: impl FnMut(usize, u64)) {
+    walk(text, active, Teller { text, keys, tell });
+}
+
+/// What is done with the triggers of a window. No closure, so that what is seen needs no memory.
+trait See {
+    fn see(&mut self, window: &Window<'_>, offset: usize);
 }
 
 /// Asks about the windows of a text of at least one, two at a time.
 #[inline(always)]
-fn walk(text: &[u8], active: ClassSet, mut see: impl FnMut(usize, &Window<'_>)) {
+fn walk(text: &[u8], active: ClassSet, mut eye: impl See) {
     let mut windows = Windows::of(text);
     while let Some((first, asked)) = windows.next() {
         let Some((second, asked_too)) = windows.next() else {
             let triggers = Triggers::of(&Masks::at(text, first), &asked, active);
-            return see(first, &Window::One(&triggers));
+            return eye.see(&Window::One(&triggers, asked.counts), first);
         };
-        let masks = Masks::at_both(text, first, second);
-        let triggers = Triggers::of(&masks, &Asked::both(asked, asked_too), active);
-        see(first, &Window::First(&triggers));
-        see(second, &Window::Second(&triggers));
+        let both = Asked::both(asked, asked_too);
+        let triggers = Triggers::of(&Masks::at_both(text, first, second), &both, active);
+        eye.see(&Window::First(&triggers, both.counts), first);
+        eye.see(&Window::Second(&triggers, both.counts), second);
     }
 }
 
-/// The triggers of one window, also of one of two.
+/// The triggers of one window, also of one of two, and its positions that count.
 enum Window<'t> {
-    One(&'t Triggers<u64>),
-    First(&'t Triggers<u64x2>),
-    Second(&'t Triggers<u64x2>),
+    One(&'t Triggers<u64>, u64),
+    First(&'t Triggers<u64x2>, u64x2),
+    Second(&'t Triggers<u64x2>, u64x2),
 }
 
 impl Window<'_> {
     #[inline(always)]
     fn between(&self) -> u64 {
         match self {
-            Window::One(triggers) => triggers.between(),
-            Window::First(triggers) => first_of(triggers.between()),
-            Window::Second(triggers) => second_of(triggers.between()),
+            Window::One(triggers, counts) => triggers.between(*counts),
+            Window::First(triggers, counts) => first_of(triggers.between(*counts)),
+            Window::Second(triggers, counts) => second_of(triggers.between(*counts)),
         }
     }
 
     #[inline(always)]
     fn others(&self) -> u64 {
         match self {
-            Window::One(triggers) => triggers.others(),
-            Window::First(triggers) => first_of(triggers.others()),
-            Window::Second(triggers) => second_of(triggers.others()),
+            Window::One(triggers, counts) => triggers.others(*counts),
+            Window::First(triggers, counts) => first_of(triggers.others(*counts)),
+            Window::Second(triggers, counts) => second_of(triggers.others(*counts)),
         }
     }
 
+    /// Those that count, with these of the marks between names and values only.
     #[inline(always)]
-    fn triggers(&self) -> Triggers<u64> {
+    fn triggers(&self, names: u64) -> Triggers<u64> {
         match self {
-            Window::One(triggers) => **triggers,
-            Window::First(triggers) => triggers.of_window(first_of),
-            Window::Second(triggers) => triggers.of_window(second_of),
+            Window::One(triggers, counts) => triggers.counted(*counts, names),
+            Window::First(triggers, counts) => triggers
+                .of_window(first_of)
+                .counted(first_of(*counts), names),
+            Window::Second(triggers, counts) => triggers
+                .of_window(second_of)
+                .counted(second_of(*counts), names),
         }
     }
 }
@@ -186,13 +187,34 @@ impl Iterator for Windows {
 }
 
 /// Leads the triggers of a window to their detectors, if there are any.
-#[inline(always)]
-fn look(scene: &Scene<'_>, window: &Window<'_>, offset: usize, spans: &mut Spans<'_>) {
-    let bytes = scene.text.as_bytes();
-    let names = named(bytes, scene.keys, window.between(), offset);
-    if names | window.others() != 0 {
-        let triggers = window.triggers().with_names(names);
-        pull(scene, &triggers, offset, spans);
+struct Looker<'s, 'k, 'a> {
+    scene: &'s Scene<'s>,
+    spans: &'k mut Spans<'a>,
+}
+
+impl See for Looker<'_, '_, '_> {
+    #[inline(always)]
+    fn see(&mut self, window: &Window<'_>, offset: usize) {
+        let text = self.scene.text.as_bytes();
+        let names = named(text, self.scene.keys, window.between(), offset);
+        if names | window.others() != 0 {
+            pull(self.scene, &window.triggers(names), offset, self.spans);
+        }
+    }
+}
+
+/// Tells them only.
+struct Teller<'t, Tell> {
+    text: &'t [u8],
+    keys: &'t Keys,
+    tell: Tell,
+}
+
+impl<Tell: FnMut(usize, u64)> See for Teller<'_, Tell> {
+    #[inline(always)]
+    fn see(&mut self, window: &Window<'_>, offset: usize) {
+        let names = named(self.text, self.keys, window.between(), offset);
+        (self.tell)(offset, names | window.others());
     }
 }
 
