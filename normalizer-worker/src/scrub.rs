@@ -9,8 +9,8 @@ use crate::normalize::Facts;
 use crate::resource::EntryResource;
 use bumpalo::Bump;
 use millrace_detection::EventView;
-use millrace_scrubber::{ClassSet, Scrubbed, Scrubber};
-use millrace_shared::{Event, Field, Role, Value};
+use millrace_scrubber::{ClassSet, Scrubbed};
+use millrace_shared::{Event, Role, Value};
 
 /// An event from which personal data is gone.
 #[derive(Debug)]
@@ -46,9 +46,10 @@ impl<'e, 'a> DetectedEvent<'e, 'a> {
         } = self;
         let scrubber = around.organisation.scrubber();
         let mut classes = around.resource.classes;
-        fields(&mut event.fields, scrubber, arena, &mut classes);
+        scrubber.scrub_fields(&mut event.fields, arena, &mut classes);
+        let plan = scrubber.plan("observables");
         detection.observables.retain_mut(|observable| {
-            match scrubber.scrub(arena, "observables", observable, &mut classes) {
+            match scrubber.scrub_planned(arena, plan, observable, &mut classes) {
                 None => true,
                 Some(Scrubbed::Replaced(text)) => {
                     *observable = text;
@@ -95,17 +96,5 @@ impl<'c: 'a, 'a> Around<'_, 'c, 'a> {
         let (scratch, matches) = self.scratch.matched();
         rules.evaluate_scrubbed(&view, scratch, matches);
         detection.note(self.organisation, matches);
-    }
-}
-
-/// Scrubs a list of fields in place.
-pub(crate) fn fields<'a>(
-    fields: &mut [Field<'a>],
-    scrubber: &Scrubber,
-    arena: &'a Bump,
-    classes: &mut ClassSet,
-) {
-    for field in fields {
-        scrubber.scrub_field(field, arena, classes);
     }
 }
