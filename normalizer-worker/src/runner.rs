@@ -11,7 +11,7 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{builtin_rules, gauges, housekeeping, indicator_files, metrics, notify, quiet};
+use crate::{builtin_rules, gauges, housekeeping, hunt, indicator_files, metrics, notify, quiet};
 use deadpool_postgres::Pool;
 use millrace_feeds::{Fetched, Fetcher};
 use millrace_runtime::redis::open;
@@ -78,20 +78,43 @@ pub async fn run(
         tasks: HashMap::new(),
         held: Arc::clone(&held),
     };
-    let side = [
+    let side = beside(&parts, &plant, (held, shards), &shutdown);
+    tracing::info!(worker = config.name, shards, "worker started");
+    owner.own(config.lease / RENEWALS, &shutdown).await;
+    owner.stop().await;
+    for task in side {
+        let _ = task.await;
+    }
+    Ok(())
+}
+
+/// What goes on beside the shards, until shutdown.
+fn beside(
+    parts: &Parts,
+    plant: &Arc<Plant>,
+    (held, shards): (Arc<Mutex<Vec<Fence>>>, i16),
+    shutdown: &CancellationToken,
+) -> [JoinHandle<()>; 8] {
+    let config = &parts.config;
+    [
         tokio::spawn(refresh_control(
-            Arc::clone(&plant),
+            Arc::clone(plant),
             config.indicators_dir.clone(),
             shutdown.clone(),
         )),
-        tokio::spawn(show(Arc::clone(&plant), held, shards, shutdown.clone())),
+        tokio::spawn(show(Arc::clone(plant), held, shards, shutdown.clone())),
         tokio::spawn(keep_house(
             parts.pool.clone(),
             config.letter_days,
             shutdown.clone(),
         )),
-        tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
-        tokio::spawn(notice_silence(Arc::clone(&plant), shutdown.clone())),
+        tokio::spawn(watch_store(Arc::clone(plant), shutdown.clone())),
+        tokio::spawn(hunt_in_history(
+            Arc::clone(plant),
+            config.hunt,
+            shutdown.clone(),
+        )),
+        tokio::spawn(notice_silence(Arc::clone(plant), shutdown.clone())),
         tokio::spawn(notify::run(
             notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
             shutdown.clone(),
@@ -104,14 +127,7 @@ pub async fn run(
             ),
             shutdown.clone(),
         )),
-    ];
-    tracing::info!(worker = config.name, shards, "worker started");
-    owner.own(config.lease / RENEWALS, &shutdown).await;
-    owner.stop().await;
-    for task in side {
-        let _ = task.await;
-    }
-    Ok(())
+    ]
 }
 
 /// Waits for the stores and loads what the worker cannot begin without; `None` when stopped first.
@@ -181,6 +197,8 @@ impl Owner {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
             }
+            self.leases
+                .begins_with(self.plant.controls.current().revision);
             // A round that hangs must not keep the next renewal from being tried.
             let surplus = match timeout(every.saturating_mul(2), self.leases.round()).await {
                 Ok(Ok(changes)) => changes.surplus,
@@ -368,6 +386,13 @@ async fn fetch_feeds(fetcher: Fetcher, shutdown: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+async fn hunt_in_history(plant: Arc<Plant>, terms: hunt::Terms, shutdown: CancellationToken) {
+    let mut again = Again::every(hunt::EVERY);
+    while again.is_time(&shutdown).await {
+        again.note("retro-hunts", hunt::round(&plant, terms, &shutdown).await);
     }
 }
 
