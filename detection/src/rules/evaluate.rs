@@ -9,7 +9,7 @@ use super::def::RuleSeverity;
 use super::index::{Index, SlotIndex, hash_of_text};
 use super::keys::{KeyFields, Keyed, Memo, Use};
 use super::literal::hash_value;
-use super::slots::Slots;
+use super::slots::{Slots, any_scalar};
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
 use crate::windows::{place, weighed};
@@ -102,7 +102,10 @@ impl Scratch {
         }
         if let Some(of_every) = &index.every {
             for field in sent(view.event) {
-                self.gather_value(of_every, &field.value);
+                any_scalar(&field.value, &mut |value| {
+                    self.gather_value(of_every, value);
+                    false
+                });
             }
         }
         let slots = std::mem::take(&mut self.slots);
@@ -418,7 +421,8 @@ impl Asked<'_, '_, '_> {
     fn holds(&self, slot: u32, test: &Test) -> bool {
         let any = |holds: &dyn Fn(&Value<'_>) -> bool| {
             if slot == EVERY_SLOT {
-                return sent(self.view.event).any(|field| holds(&field.value));
+                let mut fields = sent(self.view.event);
+                return fields.any(|field| any_scalar(&field.value, &mut |value| holds(value)));
             }
             let mut values = self.values(slot);
             values.any(|(_, value)| holds(&value))

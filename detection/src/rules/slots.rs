@@ -5,7 +5,7 @@ use super::path::{Keys, RESOURCE_RANK, Source, all_sources, keys_of};
 use crate::field::FieldAt;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use millrace_shared::json::Reader;
+use millrace_shared::json::{JsonError, Kind, Reader};
 use millrace_shared::{Event, Field, Resource, Role, Value};
 
 /// Elements of an array that rules look at.
@@ -89,13 +89,19 @@ fn add(targets: Option<&mut Vec<Target>>, target: Target) {
     }
 }
 
-/// One value: a field, or a stretch of the text of its array.
+/// One value: a field, a stretch of the text of its array, or one of what its escapes meant.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: FieldAt,
-    from: u32,
-    to: u32,
+    stretch: Stretch,
     next: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stretch {
+    Whole,
+    OfArray { from: u32, to: u32 },
+    Unescaped { from: u32, to: u32 },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +118,8 @@ pub(super) struct Slots {
     states: Vec<State>,
     entries: Vec<Entry>,
     touched: Vec<u32>,
+    /// Elements of arrays that are written with escapes, without them.
+    texts: String,
     epoch: u32,
 }
 
@@ -126,6 +134,7 @@ impl Slots {
         };
         self.entries.clear();
         self.touched.clear();
+        self.texts.clear();
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             self.states.clear();
@@ -156,11 +165,13 @@ impl Slots {
     }
 
     fn put(&mut self, target: Target, at: FieldAt, value: &Value<'_>) {
-        let whole = |slots: &mut Slots| slots.push(target, at, 0, NONE);
+        let whole = |slots: &mut Slots| slots.push(target, at, Stretch::Whole);
         match value {
             Value::Null => self.touch(target.slot, u8::MAX),
             Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => whole(self),
             Value::Json(text) => {
+                // There, though it may hold nothing.
+                self.touch(target.slot, u8::MAX);
                 if !self.elements(target, at, text) {
                     whole(self);
                 }
@@ -183,16 +194,34 @@ impl Slots {
             if count > ELEMENTS_MAX || reader.skip(ELEMENT_DEPTH_MAX).is_err() {
                 return false;
             }
-            let element = reader.slice(from, reader.position());
-            match (u32::try_from(from), u32::try_from(reader.position())) {
-                (Ok(from), Ok(to)) if is_plain(element) => self.push(target, at, from, to),
-                _ => plain = false,
+            let stretch = self.stretch(&reader, from);
+            match stretch {
+                Some(stretch) => self.push(target, at, stretch),
+                None => plain = false,
             }
         }
         plain
     }
 
-    fn push(&mut self, target: Target, at: FieldAt, from: u32, to: u32) {
+    /// The element that begins there and that the reader has just read, unless it is more than a
+    /// scalar.
+    fn stretch(&mut self, reader: &Reader<'_>, from: usize) -> Option<Stretch> {
+        let element = reader.slice(from, reader.position());
+        if element.starts_with(['[', '{']) {
+            return None;
+        }
+        if !element.contains('\\') {
+            let (from, to) = range(from, reader.position())?;
+            return Some(Stretch::OfArray { from, to });
+        }
+        let from = self.texts.len();
+        let string = Reader::new(element).string().ok()?;
+        string.append_to(&mut self.texts).ok()?;
+        let (from, to) = range(from, self.texts.len())?;
+        Some(Stretch::Unescaped { from, to })
+    }
+
+    fn push(&mut self, target: Target, at: FieldAt, stretch: Stretch) {
         self.touch(target.slot, target.rank);
         let Some(state) = self.states.get_mut(target.slot as usize) else {
             return;
@@ -218,8 +247,7 @@ impl Slots {
         state.tail = number;
         self.entries.push(Entry {
             at,
-            from,
-            to,
+            stretch,
             next: NONE,
         });
     }
@@ -258,7 +286,7 @@ impl Slots {
         slot: u32,
         event: &'s Event<'a>,
         resource: &'s Resource<'a>,
-    ) -> impl Iterator<Item = (FieldAt, Value<'a>)> + use<'s, 'a> {
+    ) -> impl Iterator<Item = (FieldAt, Value<'s>)> + use<'s, 'a> {
         let state = self
             .states
             .get(slot as usize)
@@ -268,38 +296,104 @@ impl Slots {
             let entry = self.entries.get(next as usize)?;
             next = entry.next;
             let field = entry.at.of(event, resource)?;
-            Some((entry.at, entry.value(field.value)))
+            Some((entry.at, entry.value(field.value, &self.texts)))
         })
     }
 }
 
 impl Entry {
-    fn value<'a>(&self, whole: Value<'a>) -> Value<'a> {
-        if self.to == NONE {
-            return whole;
-        }
-        let text = whole
-            .as_text()
-            .and_then(|text| text.get(self.from as usize..self.to as usize));
-        match text.unwrap_or("null") {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            "null" => Value::Null,
-            text => match text
-                .strip_prefix('"')
-                .and_then(|text| text.strip_suffix('"'))
-            {
-                Some(inner) => Value::Text(inner),
-                None => match text.parse() {
-                    Ok(int) => Value::Int(int),
-                    Err(_) => text.parse().map_or(Value::Null, Value::Float),
-                },
-            },
+    fn value<'s>(&self, whole: Value<'s>, texts: &'s str) -> Value<'s> {
+        let stretch = |text: &'s str, from: u32, to: u32| text.get(from as usize..to as usize);
+        match self.stretch {
+            Stretch::Whole => whole,
+            Stretch::OfArray { from, to } => {
+                let text = whole.as_text().and_then(|text| stretch(text, from, to));
+                scalar(text.unwrap_or("null"))
+            }
+            Stretch::Unescaped { from, to } => {
+                Value::Text(stretch(texts, from, to).unwrap_or_default())
+            }
         }
     }
 }
 
-/// Whether an element is a scalar whose text needs no unescaping.
-fn is_plain(element: &str) -> bool {
-    !element.starts_with(['[', '{']) && !element.contains('\\')
+/// A scalar as JSON writes it, a text without escapes.
+fn scalar(text: &str) -> Value<'_> {
+    match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        "null" => Value::Null,
+        text => match text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+        {
+            Some(inner) => Value::Text(inner),
+            None => match text.parse() {
+                Ok(int) => Value::Int(int),
+                Err(_) => text.parse().map_or(Value::Null, Value::Float),
+            },
+        },
+    }
+}
+
+fn range(from: usize, to: usize) -> Option<(u32, u32)> {
+    Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?))
+}
+
+/// Whether a value, or one of those that an array holds however deep, is as asked for. Names of
+/// members are no values.
+pub(super) fn any_scalar(value: &Value<'_>, holds: &mut dyn FnMut(&Value<'_>) -> bool) -> bool {
+    let Value::Json(text) = value else {
+        return holds(value);
+    };
+    let mut text_of_element = String::new();
+    let found = any_in(&mut Reader::new(text), 0, &mut text_of_element, holds);
+    // What cannot be read to its end is looked at as it is.
+    found.unwrap_or_else(|_| holds(value))
+}
+
+fn any_in(
+    reader: &mut Reader<'_>,
+    depth: usize,
+    unescaped: &mut String,
+    holds: &mut dyn FnMut(&Value<'_>) -> bool,
+) -> Result<bool, JsonError> {
+    let mut first = true;
+    match reader.kind() {
+        Kind::Array | Kind::Object if depth > ELEMENT_DEPTH_MAX => {
+            // An error: no container is within a depth of 0.
+            reader.skip(0)?;
+        }
+        Kind::Array => {
+            reader.begin_array()?;
+            while reader.next_item(&mut first)? {
+                if any_in(reader, depth + 1, unescaped, holds)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Kind::Object => {
+            reader.begin_object()?;
+            while reader.next_key(&mut first)?.is_some() {
+                if any_in(reader, depth + 1, unescaped, holds)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Kind::String => {
+            let string = reader.string()?;
+            if let Some(text) = string.plain() {
+                return Ok(holds(&Value::Text(text)));
+            }
+            unescaped.clear();
+            return Ok(string.append_to(unescaped).is_ok() && holds(&Value::Text(unescaped)));
+        }
+        Kind::Number => return Ok(holds(&scalar(reader.number()?))),
+        Kind::Bool => return Ok(holds(&Value::Bool(reader.boolean()?))),
+        Kind::Null | Kind::Other => {
+            reader.null()?;
+            return Ok(holds(&Value::Null));
+        }
+    }
+    Ok(false)
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+mod lists;
 mod windows;
 
 const SETTINGS: OrgSettings = OrgSettings {
