@@ -1,5 +1,5 @@
 //! Removes what nobody needs any more, once for all workers: windows that have run out, ledger rows
-//! long audited, notifications long sent, indicators long ended, the contents of dead letters past
+//! long audited, notifications long sent, indicators and retro-hunts long ended, the contents of dead letters past
 //! their retention, and metrics past theirs where the database has no policies of its own. Touches
 //! nothing that is still in work.
 
@@ -25,6 +25,8 @@ const SAMPLES_DAYS: i32 = 30;
 /// Days after which an indicator that ended, or has run out, is removed. A batch is made again within
 /// hours, by the indicators it was made with first; and until then people can see what became of one.
 const INDICATOR_DAYS: i32 = 30;
+/// Days that retro-hunts which are at their end can be looked at; what they found stays.
+const HUNT_DAYS: i32 = 90;
 
 /// Days for which the record of a closed dead letter, without contents, can still be looked at.
 const LETTERS_DAYS: i32 = 365;
@@ -46,7 +48,7 @@ const EXPIRE: &str = "WITH due AS ( \
      FROM due WHERE d.id = due.id RETURNING d.state";
 
 /// Removes, in this order; every statement deletes at most `$1` rows, of an age of so many days.
-const REMOVALS: [(&str, i32, &str); 6] = [
+const REMOVALS: [(&str, i32, &str); 7] = [
     (
         "rule_window",
         0,
@@ -83,6 +85,13 @@ const REMOVALS: [(&str, i32, &str); 6] = [
         "DELETE FROM dead_letter WHERE ctid = ANY (ARRAY( \
            SELECT ctid FROM dead_letter WHERE state <> 'PARKED' AND erased_at IS NOT NULL \
               AND closed_at < now() - make_interval(days => $2) LIMIT $1))",
+    ),
+    (
+        "retro_hunt",
+        HUNT_DAYS,
+        "DELETE FROM retro_hunt WHERE ctid = ANY (ARRAY( \
+           SELECT ctid FROM retro_hunt \
+            WHERE finished_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
 ];
 

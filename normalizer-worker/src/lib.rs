@@ -66,6 +66,7 @@ pub mod shard;
 
 pub mod notify;
 
+pub mod hunt;
 pub mod gauges;
 pub mod housekeeping;
 mod quiet;

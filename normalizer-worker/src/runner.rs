@@ -11,7 +11,7 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{gauges, housekeeping, indicator_files, metrics, notify, quiet};
+use crate::{gauges, housekeeping, hunt, indicator_files, metrics, notify, quiet};
 use deadpool_postgres::Pool;
 use millrace_feeds::{Fetched, Fetcher};
 use millrace_runtime::redis::open;
@@ -91,6 +91,11 @@ pub async fn run(
             shutdown.clone(),
         )),
         tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
+        tokio::spawn(hunt_in_history(
+            Arc::clone(&plant),
+            config.hunt,
+            shutdown.clone(),
+        )),
         tokio::spawn(notice_silence(Arc::clone(&plant), shutdown.clone())),
         tokio::spawn(notify::run(
             notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
@@ -178,6 +183,8 @@ impl Owner {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
             }
+            self.leases
+                .begins_with(self.plant.controls.current().revision);
             // A round that hangs must not keep the next renewal from being tried.
             let surplus = match timeout(every.saturating_mul(2), self.leases.round()).await {
                 Ok(Ok(changes)) => changes.surplus,
@@ -365,6 +372,13 @@ async fn fetch_feeds(fetcher: Fetcher, shutdown: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+async fn hunt_in_history(plant: Arc<Plant>, terms: hunt::Terms, shutdown: CancellationToken) {
+    let mut again = Again::every(hunt::EVERY);
+    while again.is_time(&shutdown).await {
+        again.note("retro-hunts", hunt::round(&plant, terms, &shutdown).await);
     }
 }
 

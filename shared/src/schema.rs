@@ -29,6 +29,7 @@ pub const TIMESCALE: &[&str] = &[
     "095_windows.sql",
     "100_indicator_feeds.sql",
     "105_privacy.sql",
+    "110_retro_hunt.sql",
     "130_feed_credentials.sql",
 ];
 

@@ -367,6 +367,18 @@ pub const SETTINGS: &[Setting] = &[
         "Metric series an organisation may have.",
     ),
     setting(
+        "MILLRACE_RETRO_HUNT_DAYS",
+        Some("30"),
+        Reader::Worker,
+        "Days of stored history that are searched when a feed brings new indicators; 0 for none.",
+    ),
+    setting(
+        "MILLRACE_RETRO_HUNT_ROWS_PER_S",
+        Some("50000"),
+        Reader::Worker,
+        "Stored events looked at in a second for new indicators.",
+    ),
+    setting(
         "MILLRACE_QUERY_LISTEN",
         Some("0.0.0.0:8081"),
         Reader::Query,

@@ -22,6 +22,8 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/lease.rs",
     "normalizer-worker/src/ledger.rs",
     "normalizer-worker/src/commit/",
+    "normalizer-worker/src/hunt/record.rs",
+    "normalizer-worker/src/hunt/past.rs",
     // The outbox: what waits, what became of it, and what is told because nothing happened.
     "normalizer-worker/src/notify/queue.rs",
     "normalizer-worker/src/notify/escalate.rs",
