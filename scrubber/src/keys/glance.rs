@@ -45,7 +45,7 @@ pub(crate) fn may_matter(name: &[u8]) -> bool {
             let starts = TAIL_STARTS.get(place(*b, *c)).copied().unwrap_or(0);
             starts >> (a & 0x1f) & 1 == 1 && ends_in_word(name)
                 || matches!((b | 0x20, c | 0x20), (b'p', b'w') | (b'n', b'o' | b'r'))
-                    && divides(*a, *b)
+                    && (divides(*a, *b) || escapes_before(name, 2))
         }
         [_, _, ..] => true,
         _ => false,
@@ -57,7 +57,7 @@ fn ends_in_word(name: &[u8]) -> bool {
     let word = |length: usize| {
         let start = name.len().checked_sub(length);
         start.is_some_and(|start| match name.get(start.wrapping_sub(1)..=start) {
-            Some([before, first]) => divides(*before, *first),
+            Some([before, first]) => divides(*before, *first) || escapes_before(name, length),
             _ => true,
         })
     };
@@ -65,6 +65,12 @@ fn ends_in_word(name: &[u8]) -> bool {
         || THREES.have(name) && word(3)
         || FOURS.have(name) && word(4)
         || FIVES.have(name) && word(5)
+}
+
+/// Whether an escape may end before the last letters of a name: `\npwd`, `%5bpwd`, `\u003cpwd`.
+fn escapes_before(name: &[u8], length: usize) -> bool {
+    let mark = |back: usize| name.iter().rev().nth(length + back - 1);
+    mark(2) == Some(&b'\\') || mark(3) == Some(&b'%') || mark(6) == Some(&b'\\')
 }
 
 /// Whether a word may start between two bytes. The first may end an escape: `%20pwd`, `%5Btoken`.
@@ -172,7 +178,10 @@ mod tests {
         let foreign = FOREIGN.iter().map(|word| word.as_bytes());
         let single: [&[u8]; 6] = [b"key", b"keys", b"tokens", b"signature", b"x_no", b"ssn"];
         for word in words.chain(more).chain(foreign).chain(single) {
-            assert!(may_matter(word), "{}", String::from_utf8_lossy(word));
+            for escape in ["", "\\n", "x\\t", "%5b", "a%3d", "\\u003c"] {
+                let word = [escape.as_bytes(), word].concat();
+                assert!(may_matter(&word), "{}", String::from_utf8_lossy(&word));
+            }
         }
     }
 
