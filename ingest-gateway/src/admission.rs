@@ -102,8 +102,7 @@ impl Admission {
     /// # Errors
     /// 503 with the time after which to try again.
     pub(crate) fn ask(&self, signal: Signal, tenant: Tenant, bytes: usize) -> Result<(), Problem> {
-        self.is_open(signal, tenant, bytes)?;
-        if let Some(mut lane) = self.lane(signal) {
+        if let Some(mut lane) = self.open_lane(signal, tenant, bytes)? {
             lane.admit(tenant.org, tenant.weight, bytes as u64);
         }
         Ok(())
@@ -119,21 +118,33 @@ impl Admission {
         tenant: Tenant,
         bytes: usize,
     ) -> Result<(), Problem> {
+        self.open_lane(signal, tenant, bytes).map(drop)
+    }
+
+    /// The lane of a signal, if an organisation may append to it now.
+    fn open_lane(
+        &self,
+        signal: Signal,
+        tenant: Tenant,
+        bytes: usize,
+    ) -> Result<Option<MutexGuard<'_, Lane>>, Problem> {
         if self.is_over(tenant.org) {
             SHED.add(&["share"], 1);
             let detail = "the organisation holds its share of the streams' memory";
             return Err(Problem::new(Refusal::Overloaded, detail));
         }
-        let Some(mut lane) = self.lane(signal) else {
-            return Ok(());
-        };
-        lane.is_open(tenant.org, bytes as u64).map_err(|wait| {
+        let mut lane = self.lane(signal);
+        let open = lane
+            .as_mut()
+            .map(|lane| lane.is_open(tenant.org, bytes as u64));
+        if let Some(Err(wait)) = open {
             SHED.add(&["pace"], 1);
             let excess = wait.saturating_sub(self.patience.unwrap_or_default());
             let detail = "the pipeline is behind, and the organisation has its share of it";
-            Problem::new(Refusal::Overloaded, detail)
-                .retry_after(excess.as_secs().clamp(1, RETRY_AFTER_S_MAX))
-        })
+            return Err(Problem::new(Refusal::Overloaded, detail)
+                .retry_after(excess.as_secs().clamp(1, RETRY_AFTER_S_MAX)));
+        }
+        Ok(lane)
     }
 
     /// Counts what was appended.

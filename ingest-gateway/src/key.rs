@@ -273,8 +273,34 @@ fn matches_origin(allowed: &str, origin: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A key with so many secrets.
+    pub(crate) fn key(secrets: usize, revoked: bool) -> Key {
+        let quotas = Quotas::new(0);
+        let bucket = |kind| quotas.bucket(Owner::Key("k".to_owned()), kind, 1);
+        Key {
+            id: "k".to_owned(),
+            org: OrgId::from_u128(1),
+            weight: 1,
+            public: false,
+            secrets: (0..secrets).map(|_| Secret::generate().unwrap()).collect(),
+            buckets: Buckets {
+                requests: bucket(Kind::Requests),
+                events: bucket(Kind::Events),
+                bytes: bucket(Kind::Bytes),
+            },
+            signals: Signal::ALL.to_vec(),
+            body_scheme: true,
+            webhook_scheme: true,
+            networks: Vec::new(),
+            origins: Vec::new(),
+            not_before: None,
+            not_after: None,
+            revoked,
+        }
+    }
 
     #[test]
     fn an_origin_matches_whole_or_by_its_wildcard() {

@@ -32,3 +32,29 @@ impl Proof {
         proven.is_some_and(|(of, from)| Arc::ptr_eq(of, key) && *from == credentials.address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::tests::key;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_connection_proves_one_key_as_it_stood_from_one_address() {
+        let from = |host: u8| Credentials {
+            key_id: Some("k"),
+            claim: None,
+            origin: None,
+            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
+        };
+        let (ours, anew) = (Arc::new(key(1, false)), Arc::new(key(1, false)));
+        let proof = Proof::default();
+        assert!(!proof.holds(&ours, &from(1)), "nothing is proven yet");
+        proof.give(&ours, from(1).address);
+        assert!(proof.holds(&ours, &from(1)));
+        assert!(!proof.holds(&anew, &from(1)), "looked up anew");
+        assert!(!proof.holds(&ours, &from(2)), "another client");
+        proof.give(&anew, from(2).address);
+        assert!(!proof.holds(&ours, &from(1)), "the last one counts");
+    }
+}

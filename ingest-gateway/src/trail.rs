@@ -17,7 +17,7 @@ pub(crate) struct Trail {
     pub(crate) request_id: String,
     /// Trace and span of the caller, from `traceparent`.
     pub(crate) trace: Option<TraceParent>,
-    /// Known once the signature is verified.
+    /// Known once the signature is verified, or of a connection that has proven it.
     pub(crate) sender: Option<Arc<Key>>,
     /// The origin whose page may read the answer.
     readable_by: Option<String>,

@@ -192,37 +192,11 @@ fn may_send(head: &Head<'_>, key: &Key) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::{Buckets, Kind, Owner, Quotas};
-    use millrace_shared::ids::OrgId;
+    use crate::key::tests::key;
     use millrace_shared::signature::{parse_body_signature, parse_webhook, sign_body};
     use std::net::{IpAddr, Ipv4Addr};
 
     const NOW: i64 = 1_790_000_000 * NS_PER_SECOND;
-
-    fn key(secrets: usize, revoked: bool) -> Key {
-        let quotas = Quotas::new(0);
-        let bucket = |kind| quotas.bucket(Owner::Key("k".to_owned()), kind, 1);
-        Key {
-            id: "k".to_owned(),
-            org: OrgId::from_u128(1),
-            weight: 1,
-            public: false,
-            secrets: (0..secrets).map(|_| Secret::generate().unwrap()).collect(),
-            buckets: Buckets {
-                requests: bucket(Kind::Requests),
-                events: bucket(Kind::Events),
-                bytes: bucket(Kind::Bytes),
-            },
-            signals: Signal::ALL.to_vec(),
-            body_scheme: true,
-            webhook_scheme: true,
-            networks: Vec::new(),
-            origins: Vec::new(),
-            not_before: None,
-            not_after: None,
-            revoked,
-        }
-    }
 
     fn verifier() -> Verifier {
         Verifier {
