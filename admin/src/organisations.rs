@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 /// Bytes of the key of an organisation's hashes.
-const PEPPER_BYTES: usize = 32;
+pub(crate) const PEPPER_BYTES: usize = 32;
 
 /// What can be done to organisations.
 #[derive(Subcommand)]

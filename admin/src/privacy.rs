@@ -1,7 +1,7 @@
 //! Personal data: an organisation's policy with its revisions, and its peppers. Changes are recorded in
 //! the organisation's audit events, as those through the API are. A pepper is never shown.
 
-use crate::organisations;
+use crate::organisations::{self, PEPPER_BYTES};
 use crate::output::{Page, time};
 use crate::revision;
 use crate::stores::Stores;
@@ -26,8 +26,6 @@ const WHO: &str = "millrace-admin";
 const LISTED: i64 = 100;
 /// Characters of a reason, as through the API.
 const REASON_MAX: usize = 200;
-/// Bytes of a pepper.
-const PEPPER_BYTES: usize = 32;
 
 /// What can be done about personal data.
 #[derive(Subcommand)]

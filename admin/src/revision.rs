@@ -2,13 +2,11 @@
 //! revision from which it counts.
 
 use deadpool_postgres::Transaction;
-
-/// Whoever takes a revision holds this lock, so that revisions become visible in order.
-const LOCK: i64 = 7_770_001;
+use millrace_shared::schema::REVISION_LOCK;
 
 /// Waits for the lock, and holds it until the transaction ends.
 pub(crate) async fn hold(tx: &Transaction<'_>) -> anyhow::Result<()> {
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK])
         .await?;
     Ok(())
 }

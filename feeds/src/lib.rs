@@ -36,6 +36,7 @@ pub use load::{Changes, Load, Mode, load};
 pub use settings::{Access, FeedSettings, put_feed};
 
 use deadpool_postgres::Transaction;
+use millrace_shared::schema::REVISION_LOCK;
 
 /// Characters of the name of a feed or of an allow-list.
 pub const NAME_CHARS_MAX: usize = 100;
@@ -45,9 +46,6 @@ pub const EVERY_S: std::ops::RangeInclusive<i32> = 300..=7 * 86_400;
 pub const EXPIRE_DAYS: std::ops::RangeInclusive<i32> = 1..=3650;
 /// Bytes of what is fetched as one feed.
 pub const FETCH_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// The lock that takers of a control revision hold (timescale-init says so too).
-const LOCK: i64 = 7_770_001;
 
 /// Whether a feed or a list may be called so: letters, digits, and `.`, `_`, `-` between them.
 #[must_use]
@@ -62,7 +60,7 @@ pub fn is_name(name: &str) -> bool {
 
 /// Waits for the lock under which revisions are taken.
 async fn lock(tx: &Transaction<'_>) -> Result<(), FeedError> {
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&REVISION_LOCK])
         .await?;
     Ok(())
 }

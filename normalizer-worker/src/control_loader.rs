@@ -17,6 +17,7 @@ use millrace_detection::{Indicator, IndicatorIndex, Kind};
 use millrace_shared::Signal;
 use millrace_shared::ids::OrgId;
 use millrace_shared::limits::NS_PER_DAY;
+use millrace_shared::schema::REVISION_LOCK;
 use millrace_shared::wire::Severity;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -26,8 +27,6 @@ use tokio_postgres::Row;
 
 /// Revisions kept compiled: the present one and those that batches in flight may have pinned.
 const KEPT: usize = 3;
-/// The lock that takers of a revision hold (timescale-init says so too).
-const REVISION_LOCK: i64 = 7_770_001;
 /// Milliseconds to wait for a taker of a revision; the next look is soon.
 const LOCK_TIMEOUT_MS: u32 = 3_000;
 

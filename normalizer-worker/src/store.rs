@@ -225,19 +225,28 @@ async fn ask(
         query_id: "",
         timeout,
     };
+    answer(clickhouse, &query, ANSWER_MAX).await
+}
+
+/// The answer to a question, of so many bytes at most.
+pub(crate) async fn answer(
+    clickhouse: &Clickhouse,
+    query: &Query<'_>,
+    bytes_max: usize,
+) -> Result<String, WorkerError> {
     let answer = clickhouse
-        .select(&query)
+        .select(query)
         .await
         .map_err(|error| failed(&error))?;
     let bytes = answer
-        .bytes(ANSWER_MAX)
+        .bytes(bytes_max)
         .await
         .map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|_| WorkerError::Store("answer is not text".to_owned()))
 }
 
 /// What a question that failed comes to.
-pub(crate) fn failed(error: &QueryError) -> WorkerError {
+fn failed(error: &QueryError) -> WorkerError {
     WorkerError::Store(shorten(&error.to_string()))
 }
 

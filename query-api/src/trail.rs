@@ -6,12 +6,10 @@ use crate::error::Problem;
 use crate::metrics;
 use crate::principal::Caller;
 use crate::store::{Appended, Pg, Streams, ledger};
+use millrace_runtime::trail::packed;
 use millrace_shared::Signal;
-use millrace_shared::entry::Meta;
 use millrace_shared::ids::ShardId;
-use millrace_shared::inflate::{Encoding, pack};
 use millrace_shared::time::rfc3339;
-use millrace_shared::wire::BodyFormat;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -98,17 +96,14 @@ impl Trail {
             signal: Signal::Audit,
             shard: self.next.fetch_add(1, Ordering::Relaxed) % self.shards().await?,
         };
-        let body = json!({ "events": [event(caller, entry)] }).to_string();
-        let how = (BodyFormat::Json, Encoding::Lz4);
-        let mut meta = Meta::new(caller.org(), KEY, caller.now_ns, how);
-        meta.accepted = 1;
-        meta.wire_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let said = (KEY, caller.now_ns);
+        let (mut meta, body) = packed(caller.org(), said, event(caller, entry));
         meta.request_id = caller.request_id.clone();
         let nonce = format!("query-api-{}", Uuid::now_v7());
         let appended = Appended {
             shard,
             meta: &meta,
-            body: &pack(body.as_bytes()),
+            body: &body,
             nonce: &nonce,
         };
         self.streams.append(&appended).await.map(drop)

@@ -50,29 +50,31 @@ pub async fn record(
     let targets: Vec<Value> = targets
         .map(|(kind, id)| json!({ "type": kind, "id": id }))
         .collect();
-    let body = json!({ "events": [{
+    let event = json!({
         "timestamp": rfc3339(now), "event_type": record.event_type, "action": record.action,
         "outcome": "SUCCESS", "service": record.who, "operation": record.action,
         "actor": { "id": record.who, "type": record.actor_type },
         "targets": targets, "metadata": record.metadata,
-    }] })
-    .to_string();
-    let mut meta = Meta::new(
-        record.org,
-        record.who,
-        now,
-        (BodyFormat::Json, Encoding::Lz4),
-    );
-    meta.accepted = 1;
-    meta.wire_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    });
+    let (meta, body) = packed(record.org, (record.who, now), event);
     let appended = Appended {
         shard: ShardId {
             signal: Signal::Audit,
             shard,
         },
         meta: &meta,
-        body: &pack(body.as_bytes()),
+        body: &body,
         nonce: &format!("{}-{}", record.who, record.name),
     };
     streams::append(redis, &appended).await.map(drop)
+}
+
+/// An audit event as an entry: its description and its body, of who says so at a time (nanoseconds).
+#[must_use]
+pub fn packed(org: OrgId, (who, now): (&str, i64), event: Value) -> (Meta, Vec<u8>) {
+    let body = json!({ "events": [event] }).to_string();
+    let mut meta = Meta::new(org, who, now, (BodyFormat::Json, Encoding::Lz4));
+    meta.accepted = 1;
+    meta.wire_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    (meta, pack(body.as_bytes()))
 }

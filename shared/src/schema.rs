@@ -3,6 +3,10 @@
 //! A service compares them with what is recorded in the control database and refuses to start when
 //! either side knows a file that the other does not. A test compares the lists with the folders.
 
+/// The advisory lock of PostgreSQL that every taker of a control revision holds until its transaction
+/// ends, so that revisions become visible in order; the functions of `timescale-init` take it too.
+pub const REVISION_LOCK: i64 = 7_770_001;
+
 /// Files of `clickhouse-init/`, in order.
 pub const CLICKHOUSE: &[&str] = &[
     "000_database.sql",

@@ -4,9 +4,9 @@
 //! Asks after everybody else, within bounds of time, memory and threads, and writes nothing.
 
 use crate::error::WorkerError;
-use crate::store::{Store, failed};
+use crate::store::{Store, answer};
 use crate::work::Table;
-use millrace_runtime::clickhouse::{Clickhouse, Query};
+use millrace_runtime::clickhouse::Query;
 use millrace_shared::ids::OrgId;
 use serde::Deserialize;
 use std::time::Duration;
@@ -125,9 +125,8 @@ impl Past {
 }
 
 async fn ask(store: &Store, sql: &str) -> Result<String, WorkerError> {
-    let clickhouse: &Clickhouse = match store {
-        Store::ClickHouse { clickhouse, .. } => clickhouse,
-        Store::Null => return Ok(String::new()),
+    let Store::ClickHouse { clickhouse, .. } = store else {
+        return Ok(String::new());
     };
     let query = Query {
         sql,
@@ -144,13 +143,5 @@ async fn ask(store: &Store, sql: &str) -> Result<String, WorkerError> {
         query_id: "",
         timeout: TIMEOUT,
     };
-    let answer = clickhouse
-        .select(&query)
-        .await
-        .map_err(|error| failed(&error))?;
-    let bytes = answer
-        .bytes(ANSWER_MAX)
-        .await
-        .map_err(|error| failed(&error))?;
-    String::from_utf8(bytes).map_err(|_| WorkerError::Store("answer is not text".to_owned()))
+    answer(clickhouse, &query, ANSWER_MAX).await
 }

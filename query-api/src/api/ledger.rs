@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::answer::balance::Balance;
-use crate::ask::{Asked, Loose, limit};
+use crate::ask::{self, Asked, Loose, limit};
 use crate::error::Problem;
 use crate::metrics;
 use crate::principal::{Caller, Permission};
@@ -67,8 +67,7 @@ pub(crate) async fn batches(
     let Asked(search) = asked;
     let signal = match &search.signal {
         None => Signal::Logs,
-        Some(name) => Signal::from_name(name)
-            .ok_or_else(|| Problem::parameter("signal", "is none of the five"))?,
+        Some(name) => ask::signal(name)?,
     };
     let limit = limit(search.limit.as_ref(), BATCHES.0, BATCHES.1)?;
     let asked = Batches {

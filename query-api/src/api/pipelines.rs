@@ -1,7 +1,7 @@
 //! Normalization pipelines: list, show, put, remove, try.
 
 use crate::Api;
-use crate::ask::Body;
+use crate::ask::{self, Body};
 use crate::error::Problem;
 use crate::principal::{Caller, Permission};
 use crate::store::pipelines::{self, Change, PipelineRow, Pipelines};
@@ -15,9 +15,6 @@ use millrace_shared::outcome::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-/// Sample events of a trial.
-const EVENTS_MAX: usize = 100;
 
 /// All pipelines of the organisation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,12 +167,8 @@ pub(crate) async fn test(
     body: Body<PipelineTrial>,
 ) -> Result<Json<PipelineTrialAnswer>, Problem> {
     let Body(trial) = body;
-    let signal = Signal::from_name(&trial.signal)
-        .ok_or_else(|| Problem::parameter("signal", "is none of the five"))?;
-    if trial.events.len() > EVENTS_MAX {
-        let detail = format!("more than {EVENTS_MAX} events");
-        return Err(Problem::new(Refusal::Unprocessable, detail));
-    }
+    let signal = ask::signal(&trial.signal)?;
+    ask::within_trial(&trial.events)?;
     let steps = match trial.steps {
         Some(steps) => steps,
         None => present(&api, &caller, signal).await?.steps,

@@ -3,7 +3,7 @@
 //! not in the audit event, not in a log.
 
 use crate::Api;
-use crate::ask::{Body, Condition, Scan};
+use crate::ask::{self, Body, Condition, Scan};
 use crate::error::Problem;
 use crate::principal::{Caller, Permission};
 use crate::store::List;
@@ -25,8 +25,6 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Sample events of a trial.
-const EVENTS_MAX: usize = 100;
 /// Versions listed.
 const VERSIONS_MAX: i64 = 100;
 /// Bytes of a value that is searched for: no personal value is longer.
@@ -180,12 +178,8 @@ pub(crate) async fn test(
     body: Body<PolicyTrial>,
 ) -> Result<Json<PolicyTrialAnswer>, Problem> {
     let Body(trial) = body;
-    let signal = Signal::from_name(&trial.signal)
-        .ok_or_else(|| Problem::parameter("signal", "is none of the five"))?;
-    if trial.events.len() > EVENTS_MAX {
-        let detail = format!("more than {EVENTS_MAX} events");
-        return Err(Problem::new(Refusal::Unprocessable, detail));
-    }
+    let signal = ask::signal(&trial.signal)?;
+    ask::within_trial(&trial.events)?;
     let versions = present(&api, &caller).await?;
     let present = versions.first();
     let policy = match (&trial.policy, present) {

@@ -2,7 +2,7 @@
 
 use super::page::Answer;
 use crate::Api;
-use crate::ask::{Asked, Body, Loose, limit};
+use crate::ask::{self, Asked, Body, Loose, limit};
 use crate::error::Problem;
 use crate::principal::{Caller, Permission};
 use crate::store::history::Surroundings;
@@ -21,8 +21,6 @@ use utoipa::{IntoParams, ToSchema};
 
 /// Rules of a page unless said otherwise, and at most.
 const RULES: (u32, u32) = (100, 1000);
-/// Sample events of a trial.
-const EVENTS_MAX: usize = 100;
 
 /// What rules are listed by.
 #[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
@@ -300,10 +298,7 @@ pub(crate) async fn test(
 ) -> Result<Json<TrialAnswer>, Problem> {
     caller.require(Permission::RulesTest)?;
     let Body(trial) = body;
-    if trial.events.len() > EVENTS_MAX {
-        let detail = format!("more than {EVENTS_MAX} events");
-        return Err(Problem::new(Refusal::Unprocessable, detail));
-    }
+    ask::within_trial(&trial.events)?;
     let document = match (&trial.rule, &trial.rule_id) {
         (Some(document), None) => document.clone(),
         (None, Some(id)) => answer(&api, &caller, id).await?.rule.rule,
@@ -328,8 +323,7 @@ fn try_rule(document: &Value, trial: &Trial, hours: OrgSettings) -> Result<Trial
     let refused = |detail: String| Problem::new(Refusal::Unprocessable, detail);
     let rule = RuleDef::from_json(document).map_err(|problem| refused(problem.to_string()))?;
     let signal = match &trial.signal {
-        Some(name) => Signal::from_name(name)
-            .ok_or_else(|| Problem::parameter("signal", "is none of the five"))?,
+        Some(name) => ask::signal(name)?,
         None => rule.scope.first().copied().unwrap_or(Signal::Logs),
     };
     let outcomes = run_tests(&rule, settings()).map_err(|error| refused(error.to_string()))?;

@@ -3,7 +3,7 @@
 
 use super::PgQuery;
 use super::pg::{Pg, problem};
-use super::rules::{LOCK, NOTIFY, REVISION, scalar};
+use super::rules::{NOTIFY, REVISION, hold, scalar};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -99,7 +99,7 @@ pub async fn change(
     let signal = change.signal.as_str();
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    transaction.execute(LOCK, &[]).await.map_err(problem)?;
+    hold(&transaction).await?;
     let revision: i64 = scalar(&transaction, REVISION, &[]).await?;
     let params: [&(dyn ToSql + Sync); 3] = [&org, &signal, &revision];
     let closed = transaction.execute(CLOSE, &params).await.map_err(problem)?;

@@ -4,7 +4,7 @@
 
 use super::PgQuery;
 use super::pg::{Pg, problem};
-use super::rules::{LOCK, scalar};
+use super::rules::{hold, scalar};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -207,7 +207,7 @@ pub async fn change(
     let (org, change) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    transaction.execute(LOCK, &[]).await.map_err(problem)?;
+    hold(&transaction).await?;
     let present: i64 = scalar(&transaction, PRESENT, &[&org]).await?;
     if let Some(expected) = change.expected
         && expected != present

@@ -3,7 +3,7 @@
 
 use super::PgQuery;
 use super::pg::{Pg, problem};
-use super::rules::{LOCK, NOTIFY, REVISION, scalar};
+use super::rules::{NOTIFY, REVISION, hold, scalar};
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
 use deadpool_postgres::Transaction;
@@ -126,7 +126,7 @@ pub async fn import(
     let before = known(&transaction, bound).await?;
     let mut done = compared(bulk, &before).await?;
     if !bulk.dry_run {
-        transaction.execute(LOCK, &[]).await.map_err(problem)?;
+        hold(&transaction).await?;
         let now = known(&transaction, bound).await?;
         if now != before {
             done = compared(bulk, &now).await?;

@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
 use deadpool_postgres::Transaction;
 use millrace_shared::outcome::Refusal;
+use millrace_shared::schema::REVISION_LOCK;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -156,8 +157,6 @@ impl Needs for Change {
     }
 }
 
-/// Takers of a revision hold this lock until they commit, so revisions become visible in order.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7770001)";
 pub(super) const REVISION: &str = "SELECT nextval('control_revision')";
 const PRESENT: &str = "
     SELECT version, enabled, builtin, body FROM rule
@@ -178,6 +177,13 @@ struct Present {
     body: Value,
 }
 
+/// Takes the lock of those who take a revision.
+pub(super) async fn hold(transaction: &Transaction<'_>) -> Result<(), Problem> {
+    let sql = "SELECT pg_advisory_xact_lock($1)";
+    let held = transaction.execute(sql, &[&REVISION_LOCK]).await;
+    held.map(drop).map_err(problem)
+}
+
 /// Carries out a change; `record` makes its audit event and is the last thing before the commit.
 ///
 /// # Errors
@@ -191,7 +197,7 @@ pub async fn change(
     let (org, change) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    transaction.execute(LOCK, &[]).await.map_err(problem)?;
+    hold(&transaction).await?;
     let row = transaction
         .query_opt(PRESENT, &[&org, &change.id])
         .await
