@@ -4,11 +4,13 @@ use super::condition::{self, Test};
 use super::correlation::Correlated;
 use super::def::{DedupeDef, MissingGroup, RuleDef, Selection};
 use super::error::{Problem, RuleError};
+use super::facts::{Cover, Shares};
+use super::fields::FieldMap;
 use super::hours::BusinessHours;
-use super::index::{Cover, Index, IndexBuilder, Shares};
+use super::index::{Index, IndexBuilder};
 use super::keys::{INDICATOR_SLOT, KeySlot};
+use super::order::order;
 use super::path::{EVERY, INDICATOR_PATH, Source, all_sources};
-use super::slots::FieldMap;
 use super::window_def::WindowDef;
 use super::{DEDUPE_SECONDS_DEFAULT, RULES_MAX};
 use crate::windows::WindowSpec;
@@ -114,7 +116,6 @@ pub(super) struct Matcher {
 pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     pub(super) matchers: [Option<Matcher>; Signal::ALL.len()],
-    pub(super) slots: usize,
     /// What each slot is of.
     pub(super) paths: Vec<Box<str>>,
     pub(super) settings: OrgSettings,
@@ -150,6 +151,24 @@ impl RuleSet {
             }
         }
         (compiler.finish(settings), errors)
+    }
+
+    /// The same rules, every one of them tried on every event: slow, and what saving work must never
+    /// change.
+    #[must_use]
+    pub fn exhaustive(mut self) -> RuleSet {
+        for (signal, matcher) in Signal::ALL.iter().zip(&mut self.matchers) {
+            let numbered = (0..).zip(&self.rules);
+            let of_signal = numbered.filter(|(_, rule)| rule.def.scope.contains(signal));
+            if let Some(matcher) = matcher {
+                matcher.index = Index::default();
+                matcher
+                    .index
+                    .always
+                    .extend(of_signal.map(|(number, _)| number));
+            }
+        }
+        self
     }
 
     /// The rule with that number.
@@ -193,7 +212,7 @@ impl Compiler {
         }
         let default = default_dedupe(def);
         let dedupe = def.dedupe.as_ref().unwrap_or(&default);
-        Ok(Rule {
+        let mut rule = Rule {
             def: Arc::clone(def),
             window: def.window.as_ref().map(WindowDef::spec),
             dedupe_ns: i64::from(dedupe.window_seconds) * NS_PER_SECOND,
@@ -207,7 +226,15 @@ impl Compiler {
             by_receipt: matches!(def.window, Some(WindowDef::Silence { .. })),
             missing_counts: def.missing_group == MissingGroup::Own,
             steps: self.steps(def),
-        })
+        };
+        // The steps of a correlation or a sequence are the members of its selection, in their order.
+        if rule.steps.is_empty() {
+            order(&mut rule.selection);
+        }
+        for (exception, _) in &mut rule.exceptions {
+            order(exception);
+        }
+        Ok(rule)
     }
 
     /// Which events a rule looks at, and what each of them is worth to its window.
@@ -369,7 +396,6 @@ impl Compiler {
             paths: paths.into_iter().map(Box::from).collect(),
             rules: self.rules,
             matchers,
-            slots,
             settings,
         }
     }
@@ -401,8 +427,8 @@ impl Compiler {
             });
         }
         any.then(|| Matcher {
+            index: index.finish(&fields),
             fields,
-            index: index.finish(),
         })
     }
 

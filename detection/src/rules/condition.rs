@@ -22,6 +22,8 @@ use std::net::IpAddr;
 
 /// Values above which an `in` condition uses a set rather than a list.
 const LIST_MAX: usize = 8;
+/// Texts that are looked for one by one before an expression is tried.
+const FEW: usize = 3;
 
 /// What a text must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -458,9 +460,10 @@ impl Test {
                         .any(|needle| needle.is_at(*place, text, *any_case)),
                 })
             }
-            Test::Regex(regex, _) => {
+            Test::Regex(regex, required) => {
                 let mut buffer = [0; 32];
-                written(value, &mut buffer).is_some_and(|text| regex.is_match(text))
+                written(value, &mut buffer)
+                    .is_some_and(|text| may_match(required, text) && regex.is_match(text))
             }
             Test::Like(patterns) => {
                 let mut buffer = [0; 32];
@@ -494,6 +497,13 @@ impl Test {
             Test::Present(_) | Test::Field(_) | Test::AfterHours(_) | Test::Ioc(_) => false,
         }
     }
+}
+
+/// Whether a text holds one of those that an expression cannot do without. Many take longer to look
+/// for than the expression.
+fn may_match(required: &Option<Vec<String>>, text: &str) -> bool {
+    let few = required.as_ref().filter(|texts| texts.len() <= FEW);
+    few.is_none_or(|texts| texts.iter().any(|wanted| contains_folded(text, wanted)))
 }
 
 fn is_one_of(literals: &[Literal], set: &Set, any_case: bool, value: &Value<'_>) -> bool {
