@@ -122,7 +122,8 @@ pub(super) type Set = HashMap<u64, Vec<u32>, FixedState>;
 #[derive(Clone, Debug)]
 pub(super) struct Needle {
     pub(super) text: Box<str>,
-    finder: Finder<'static>,
+    /// Prepared for text that may stand anywhere as it is written.
+    finder: Option<Box<Finder<'static>>>,
 }
 
 /// The member of the condition that is wrong, and what is wrong with it.
@@ -256,7 +257,8 @@ fn text(value: &Json, place: Place, any_case: bool) -> Result<Test, Wrong> {
         } else {
             text.to_owned()
         };
-        let finder = Finder::new(text.as_bytes()).into_owned();
+        let is_searched = place == Place::Anywhere && !any_case;
+        let finder = is_searched.then(|| Box::new(Finder::new(text.as_bytes()).into_owned()));
         needles.push(Needle {
             text: text.into(),
             finder,
@@ -536,7 +538,10 @@ pub(super) fn written<'v>(value: &Value<'v>, buffer: &'v mut [u8; 32]) -> Option
 impl Needle {
     fn is_at(&self, place: Place, text: &str, any_case: bool) -> bool {
         match (place, any_case) {
-            (Place::Anywhere, false) => self.finder.find(text.as_bytes()).is_some(),
+            (Place::Anywhere, false) => match &self.finder {
+                Some(finder) => finder.find(text.as_bytes()).is_some(),
+                None => text.contains(&*self.text),
+            },
             (Place::Anywhere, true) => contains_folded(text, &self.text),
             (Place::Start, false) => text.starts_with(&*self.text),
             (Place::Start, true) => starts_folded(text, &self.text),

@@ -9,7 +9,7 @@ use super::condition::{Needle, OtherField, Place, Test};
 use super::literal::{Literal, is_caseless};
 use super::texts::{LONG, SHORTEST, Stand};
 use super::wildcard::Wildcard;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// Costs of facts: how often they will be true of events that the rule does not select, and what
 /// it takes to look.
@@ -107,7 +107,7 @@ impl Cover {
     /// Of one condition on a slot; `common` slots hold a handful of words only, and `shares` knows
     /// how many rules ask for the same: what many ask for, many events have.
     pub(super) fn of(test: &Test, slot: u32, common: bool, shares: &Shares) -> Option<Cover> {
-        let facts = facts(test, slot)?.into_iter().map(|(cost, fact)| {
+        let facts = distinct(facts(test, slot)?).map(|(cost, fact)| {
             let is_equality = matches!(
                 fact,
                 Fact::Number { .. }
@@ -137,15 +137,27 @@ pub(super) struct Shares(HashMap<Fact, u32>);
 impl Shares {
     /// Counts what a condition of a rule asks for.
     pub(super) fn add(&mut self, test: &Test, slot: u32) {
-        for (_, fact) in facts(test, slot).into_iter().flatten() {
+        for (_, fact) in distinct(facts(test, slot).unwrap_or_default()) {
             *self.0.entry(fact).or_default() += 1;
         }
     }
 
-    /// How many others do.
+    /// How many others do, as far as that says how often it is true.
     fn of(&self, fact: &Fact) -> u32 {
-        self.0.get(fact).map_or(0, |count| count.saturating_sub(1))
+        match fact {
+            Fact::NotAscii { .. } | Fact::Ioc => 0,
+            Fact::Number { .. } | Fact::Text { .. } | Fact::Present { .. } => {
+                self.0.get(fact).map_or(0, |count| count.saturating_sub(1))
+            }
+        }
     }
+}
+
+/// Each fact once.
+fn distinct(mut facts: Vec<Costed>) -> impl Iterator<Item = Costed> {
+    let mut seen = HashSet::new();
+    facts.retain(|(_, fact)| seen.insert(fact.clone()));
+    facts.into_iter()
 }
 
 /// The facts of which one must be true for a condition to hold; `None` where there are none.
