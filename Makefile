@@ -14,10 +14,10 @@ FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 HOST = $(shell rustc -vV | sed -n 's/host: //p')
 FUZZ = target/$(HOST)/fuzz/guided
 
-.PHONY: help run stop test chaos docs fmt lint bench overload fuzz ci
+.PHONY: help run stop test chaos docs fmt lint bench overload fuzz sigma-check sigma-record ci
 
 help: ## What there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 run: ## Install what is missing, start the engines and the services, say how to use them
 	$(DEVSTACK) run
@@ -38,6 +38,7 @@ docs: ## Write the generated documents anew
 
 fmt: ## Format
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path sigma-check/Cargo.toml
 
 lint: ## Warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -67,6 +68,20 @@ overload: ## Overload and fairness: OVERLOAD_S, OUTAGE_S, LIVE, SCENARIOS, PIPEL
 	$(CARGO) build -q --release --workspace --bins
 	target/release/overload --seconds $(OVERLOAD_S) --outage $(OUTAGE_S) --live $(LIVE) --scenarios $(SCENARIOS) \
 		$(if $(PIPELINE_CORES),--pipeline-cores $(PIPELINE_CORES)) $(if $(LOAD_CORES),--load-cores $(LOAD_CORES))
+
+# Directories of Sigma rules, and of events (JSON documents, lines of logs), to compare on besides what is
+# checked in, with EACH events made of what each rule asks for.
+RULES ?=
+EVENTS ?=
+EACH ?= 6
+
+sigma-check: ## The rule engine beside another evaluator of Sigma: make sigma-check RULES=dir EVENTS=dir
+	cd sigma-check && $(CARGO) test -q --locked
+	$(if $(RULES),cd sigma-check && $(CARGO) run -q --locked -- --rules $(abspath $(RULES)) \
+		$(if $(EVENTS),--events $(abspath $(EVENTS))) --each $(EACH))
+
+sigma-record: ## Write anew what the other evaluator says, for the engine's own tests
+	cd sigma-check && $(CARGO) run -q --locked -- --record ../detection/tests/sigma/recorded.json
 
 ci: ## Everything that CI checks
 	.ci/run

@@ -7,7 +7,7 @@
 use crate::organisations;
 use crate::output::{Page, time};
 use crate::stores::Stores;
-use crate::trail;
+use crate::trail::{self, Deed};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use deadpool_postgres::{Client, GenericClient};
@@ -18,7 +18,7 @@ use millrace_shared::entry::Meta;
 use millrace_shared::ids::ShardId;
 use millrace_shared::inflate::inflate;
 use millrace_shared::limits::{NS_PER_DAY, is_past_retention};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -223,8 +223,12 @@ async fn show_raw(stores: &Stores, client: &Client, id: i64) -> anyhow::Result<P
     let row = client.query_opt(sql, &[&id]).await?;
     let row = row.with_context(|| format!("the contents of dead letter {id} are erased"))?;
     if let Some(org) = row.try_get::<_, Option<Uuid>>("org_id")? {
-        let target = ("dead_letter", id.to_string());
-        trail::record(stores, client, org, ("dead_letter.read_raw", &target))
+        let deed = Deed {
+            action: "dead_letter.read_raw",
+            target: ("dead_letter", id.to_string()),
+            metadata: Map::new(),
+        };
+        trail::record(stores, client, org, &deed)
             .await
             .context("the reading cannot be recorded, so nothing is read")?;
     }

@@ -4,7 +4,7 @@
 
 use crate::output::Page;
 use crate::stores::Stores;
-use crate::{indicators, keys, organisations, revision, rules, tokens};
+use crate::{indicators, keys, organisations, rules, tokens};
 use anyhow::{Context as _, bail};
 use deadpool_postgres::Transaction;
 use millrace_shared::ids::OrgId;
@@ -97,8 +97,7 @@ async fn access(
 ) -> anyhow::Result<Access> {
     let org = match organisations::id_of(tx, name).await? {
         Some(org) => {
-            let revision = revision::take(tx).await?;
-            rules::install_builtin(tx, org, revision).await?;
+            rules::offer_builtin(tx, org).await?;
             org
         }
         None => organisations::create(tx, name).await?,

@@ -134,7 +134,7 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
             let value = json!({ "feed": ended.feed, "kind": ended.kind, "value": ended.value });
             Ok(Page::Said(text, value))
         }
-        Action::Feeds(action) => feeds::run(&mut client, action).await,
+        Action::Feeds(action) => feeds::run(stores, &mut client, action).await,
         Action::AllowLists(action) => allow_lists::run(&mut client, action).await,
     }
 }

@@ -1,7 +1,7 @@
 //! The operator's command line: organisations, keys, tokens, indicators, rules, dead letters.
 //!
-//! It works on the control tables and, for replays, on the streams; it needs no service to run.
-//! It never shows a stored secret, and never changes what is stored of an event.
+//! It works on the control tables and, for replays and audit events, on the streams; only a back-test
+//! needs a service to run. It never shows a stored secret, and never changes what is stored of an event.
 
 mod output;
 mod stores;
@@ -11,7 +11,10 @@ mod organisations;
 mod keys;
 mod tokens;
 mod rules;
+mod rule_import;
 mod sigma;
+mod backtest;
+mod privacy;
 mod indicators;
 mod feeds;
 mod allow_lists;
@@ -67,6 +70,9 @@ enum Command {
     /// Detection rules
     #[command(subcommand)]
     Rules(rules::Action),
+    /// Personal data: policies and peppers
+    #[command(subcommand)]
+    Privacy(privacy::Action),
     /// What could not be stored
     #[command(subcommand)]
     DeadLetters(dead_letters::Action),
@@ -101,6 +107,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<()> {
         Command::Tokens(action) => tokens::run(&stores, action).await?,
         Command::Indicators(action) => indicators::run(&stores, action).await?,
         Command::Rules(action) => rules::run(&stores, action).await?,
+        Command::Privacy(action) => privacy::run(&stores, action).await?,
         Command::DeadLetters(action) => dead_letters::run(&stores, action).await?,
         Command::Lost(which) => lost::run(&stores, &which).await?,
     };

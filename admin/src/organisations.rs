@@ -1,8 +1,8 @@
 //! Organisations: made with a random pepper and with the built-in rules switched on.
 
 use crate::output::{Page, time};
+use crate::rules;
 use crate::stores::Stores;
-use crate::{revision, rules};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -147,8 +147,7 @@ pub(crate) async fn create(tx: &Transaction<'_>, name: &str) -> anyhow::Result<O
     tx.execute(sql, &[&org, &name, &pepper.as_slice()])
         .await
         .with_context(|| format!("organisation {name:?} cannot be made"))?;
-    let revision = revision::take(tx).await?;
-    rules::install_builtin(tx, org, revision).await?;
+    rules::offer_builtin(tx, org).await?;
     Ok(org)
 }
 

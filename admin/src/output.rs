@@ -90,7 +90,8 @@ fn objects(columns: &[&str], rows: &[Vec<Value>]) -> Value {
     rows.iter().map(object).collect()
 }
 
-fn table(columns: &[&str], rows: &[Vec<Value>]) -> String {
+/// Rows under a heading, as aligned text.
+pub(crate) fn table(columns: &[&str], rows: &[Vec<Value>]) -> String {
     let heading = columns.iter().map(|name| name.to_uppercase()).collect();
     let cells = rows.iter().map(|row| row.iter().map(cell).collect());
     let lines: Vec<Vec<String>> = std::iter::once(heading).chain(cells).collect();

@@ -3,20 +3,20 @@
 
 use crate::output::{Page, time};
 use crate::stores::Stores;
-use crate::{organisations, revision, sigma};
+use crate::{backtest, organisations, revision, sigma};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use deadpool_postgres::{GenericClient, Transaction};
 use millrace_detection::builtin;
 use millrace_detection::rules::trial::run_tests;
-use millrace_detection::rules::{BusinessHours, OrgSettings, RuleDef, RuleSet};
+use millrace_detection::rules::{BusinessHours, OrgSettings, RuleDef, RuleSet, check_new_id};
 use millrace_shared::ids::OrgId;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Changed by; stands in the record.
-const CHANGED_BY: &str = "millrace-admin";
+pub(crate) const CHANGED_BY: &str = "millrace-admin";
 
 /// What can be done to rules.
 #[derive(Subcommand)]
@@ -48,10 +48,27 @@ pub(crate) enum Action {
         #[arg(long)]
         navigator: Option<PathBuf>,
     },
+    /// Put a rule to stored history: what it would have selected, and the alerts it would have
+    /// raised. Asks the query API, with a token that is made for it and gone afterwards
+    Backtest(backtest::Arguments),
     /// Compile the rules of a file and run their own test cases; stores nothing
     Test {
         /// The file
         file: PathBuf,
+    },
+    /// List the built-in rules that an organisation was offered: as they were offered, changed, or removed
+    Builtin {
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
+    },
+    /// Take a built-in rule as this program has it, in place of a changed, older or removed one
+    Restore {
+        /// Id of the rule
+        id: String,
+        /// Organisation, by name or id
+        #[arg(long)]
+        org: String,
     },
     /// Switch a rule on
     Enable {
@@ -89,6 +106,7 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
             let revision = revision::take(&tx).await?;
             let mut rows = Vec::new();
             for rule in &rules {
+                check_id(&tx, org, &rule.id).await?;
                 let version = put(&tx, org, rule, (revision, false)).await?;
                 rows.push(vec![json!(rule.id), json!(version)]);
             }
@@ -98,15 +116,31 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
                 rows,
             })
         }
+        Action::Backtest(arguments) => backtest::run(stores, &arguments).await,
         Action::ImportSigma(arguments) => sigma::import(stores, &arguments).await,
         Action::Coverage { org, navigator } => {
             let client = stores.postgres().await?;
             let found = organisations::find(&client, &org).await?;
             sigma::covered(&client, (found, &org), navigator.as_deref()).await
         }
+        Action::Builtin { org } => {
+            let client = stores.postgres().await?;
+            let org = organisations::find(&client, &org).await?;
+            offered(&client, org).await
+        }
+        Action::Restore { id, org } => restore(stores, &org, &id).await,
         Action::Enable { id, org } => switch(stores, &org, &id, true).await,
         Action::Disable { id, org } => switch(stores, &org, &id, false).await,
     }
+}
+
+/// Refuses to make a rule of an id that has a meaning of its own; one that is there may be changed.
+async fn check_id(tx: &Transaction<'_>, org: OrgId, id: &str) -> anyhow::Result<()> {
+    let sql = "SELECT 1 FROM rule WHERE org_id = $1 AND id = $2 AND until_revision IS NULL";
+    if tx.query_opt(sql, &[&org, &id]).await?.is_none() {
+        check_new_id(id).with_context(|| format!("rule {id:?}"))?;
+    }
+    Ok(())
 }
 
 async fn list(client: &impl GenericClient, org: OrgId) -> anyhow::Result<Page> {
@@ -199,14 +233,15 @@ async fn switch(stores: &Stores, org: &str, id: &str, on: bool) -> anyhow::Resul
     let row = tx.query_opt(sql, &[&org, &id]).await?;
     let row =
         row.with_context(|| format!("no rule {id:?}: `millrace-admin rules list` shows them"))?;
-    let mut rule: RuleDef = serde_json::from_value(row.try_get(0)?)?;
+    let body: Value = row.try_get(0)?;
     let state = if on { "on" } else { "off" };
     if row.try_get::<_, bool>(1)? == on {
         bail!("rule {id:?} is {state} already");
     }
-    rule.enabled = on;
     let revision = revision::take(&tx).await?;
-    let version = put(&tx, org, &rule, (revision, row.try_get(2)?)).await?;
+    // What it says stays to the letter: a built-in rule that is switched is not a changed one.
+    let document = (id, body, on);
+    let version = put_document(&tx, org, document, (revision, row.try_get(2)?)).await?;
     tx.commit().await?;
     let text = format!("rule {id} is {state} (version {version}); workers follow within 5 s");
     Ok(Page::Said(
@@ -220,28 +255,37 @@ pub(crate) async fn put(
     tx: &Transaction<'_>,
     org: OrgId,
     rule: &RuleDef,
+    from: (i64, bool),
+) -> anyhow::Result<i32> {
+    let document = (rule.id.as_str(), serde_json::to_value(rule)?, rule.enabled);
+    put_document(tx, org, document, from).await
+}
+
+async fn put_document(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    (id, mut body, enabled): (&str, Value, bool),
     (revision, builtin): (i64, bool),
 ) -> anyhow::Result<i32> {
     let close = "UPDATE rule SET until_revision = $3 \
                   WHERE org_id = $1 AND id = $2 AND until_revision IS NULL";
-    tx.execute(close, &[&org, &rule.id, &revision]).await?;
+    tx.execute(close, &[&org, &id, &revision]).await?;
     let latest = "SELECT coalesce(max(version), 0) FROM rule WHERE org_id = $1 AND id = $2";
-    let latest: i32 = tx.query_one(latest, &[&org, &rule.id]).await?.try_get(0)?;
+    let latest: i32 = tx.query_one(latest, &[&org, &id]).await?.try_get(0)?;
     let version = latest + 1;
-    let rule = RuleDef {
-        version: u32::try_from(version)?,
-        ..rule.clone()
-    };
+    if let Some(members) = body.as_object_mut() {
+        members.insert("version".to_owned(), version.into());
+        members.insert("enabled".to_owned(), enabled.into());
+    }
     let insert = "INSERT INTO rule (org_id, id, version, enabled, builtin, body, from_revision, changed_by) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let body = serde_json::to_value(&rule)?;
     tx.execute(
         insert,
         &[
             &org,
-            &rule.id,
+            &id,
             &version,
-            &rule.enabled,
+            &enabled,
             &builtin,
             &body,
             &revision,
@@ -249,23 +293,60 @@ pub(crate) async fn put(
         ],
     )
     .await
-    .with_context(|| format!("rule {:?} cannot be stored", rule.id))?;
+    .with_context(|| format!("rule {id:?} cannot be stored"))?;
     Ok(version)
 }
 
-/// Gives an organisation those built-in rules that it does not have.
-pub(crate) async fn install_builtin(
-    tx: &Transaction<'_>,
-    org: OrgId,
-    revision: i64,
-) -> anyhow::Result<usize> {
-    let sql = "SELECT 1 FROM rule WHERE org_id = $1 AND id = $2";
-    let mut installed = 0;
-    for rule in builtin::rules()? {
-        if tx.query_opt(sql, &[&org, &rule.id]).await?.is_none() {
-            put(tx, org, &rule, (revision, true)).await?;
-            installed += 1;
-        }
+/// Offers an organisation the built-in rules: it is given those that it was not offered before.
+pub(crate) async fn offer_builtin(tx: &Transaction<'_>, org: OrgId) -> anyhow::Result<()> {
+    let sql = "SELECT FROM offer_builtin_rules($1, $2, $3)";
+    let documents = builtin::documents()?;
+    tx.execute(sql, &[&documents, &CHANGED_BY, &org]).await?;
+    Ok(())
+}
+
+/// The built-in rules that an organisation was offered, and what became of them.
+async fn offered(client: &impl GenericClient, org: OrgId) -> anyhow::Result<Page> {
+    let sql = "SELECT b.id, b.version, b.offered_at, r.version, r.enabled, \
+                      CASE WHEN r.id IS NULL THEN 'removed' \
+                           WHEN r.builtin AND r.body - 'version' - 'enabled' = b.body THEN 'as_offered' \
+                           ELSE 'changed' END \
+                 FROM builtin_rule AS b \
+                 LEFT JOIN rule AS r ON r.org_id = b.org_id AND r.id = b.id AND r.until_revision IS NULL \
+                WHERE b.org_id = $1 ORDER BY b.id";
+    let mut rows = Vec::new();
+    for row in client.query(sql, &[&org]).await? {
+        rows.push(vec![
+            json!(row.try_get::<_, String>(0)?),
+            json!(row.try_get::<_, i32>(1)?),
+            time(row.try_get(2)?),
+            json!(row.try_get::<_, Option<i32>>(3)?),
+            json!(row.try_get::<_, Option<bool>>(4)?),
+            json!(row.try_get::<_, String>(5)?),
+        ]);
     }
-    Ok(installed)
+    let columns = &["id", "offered", "offered_at", "version", "enabled", "state"];
+    Ok(Page::Table { columns, rows })
+}
+
+/// Makes a rule what this program has built in, whatever it was; it is switched on.
+async fn restore(stores: &Stores, org: &str, id: &str) -> anyhow::Result<Page> {
+    let known = builtin::rules()?.into_iter().find(|rule| rule.id == id);
+    let rule = known.with_context(|| format!("no built-in rule {id:?}"))?;
+    let mut client = stores.postgres().await?;
+    let tx = client.transaction().await?;
+    let org = organisations::find(&tx, org).await?;
+    let revision = revision::take(&tx).await?;
+    let version = put(&tx, org, &rule, (revision, true)).await?;
+    let sql = "INSERT INTO builtin_rule (org_id, id, version, body) \
+               VALUES ($1, $2, $3, $4::jsonb - 'version' - 'enabled') \
+               ON CONFLICT (org_id, id) DO UPDATE \
+               SET version = excluded.version, body = excluded.body, offered_at = now()";
+    let offered = i32::try_from(rule.version)?;
+    tx.execute(sql, &[&org, &id, &offered, &rule.to_json()])
+        .await?;
+    tx.commit().await?;
+    let text =
+        format!("rule {id} is the built-in one (version {version}); workers follow within 5 s");
+    Ok(Page::Said(text, json!({ "id": id, "version": version })))
 }

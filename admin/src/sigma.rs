@@ -2,17 +2,17 @@
 //! ATT&CK. What is imported once more keeps what the organisation made of it.
 
 use crate::output::Page;
-use crate::rules::{any_settings, put};
+use crate::rule_import::Done;
 use crate::stores::Stores;
-use crate::{organisations, revision};
+use crate::{organisations, rule_import};
 use anyhow::{Context as _, bail};
 use clap::Args;
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::GenericClient;
 use millrace_detection::RuleDef;
-use millrace_detection::rules::{Problem, RULES_MAX};
+use millrace_detection::rules::Problem;
 use millrace_detection::sigma::{
     Coverage, Import, Imported, Mapped, Options, Pipeline, Renewal, Source, TEXT_BYTES_MAX,
-    coverage, navigator_layer, renew, unpack,
+    coverage, navigator_layer, unpack,
 };
 use millrace_shared::ids::OrgId;
 use serde_json::{Value, json};
@@ -73,58 +73,18 @@ pub(crate) async fn import(stores: &Stores, arguments: &Arguments) -> anyhow::Re
         return Ok(report.page(&import, "a dry run beside no organisation"));
     };
     let mut client = stores.postgres().await?;
-    let tx = client.transaction().await?;
-    let org = organisations::find(&tx, name).await?;
-    let revision = revision::take(&tx).await?;
-    for one in &import.rules {
-        store(&tx, org, (one, revision), &mut report).await?;
+    let org = organisations::find(&client, name).await?;
+    let rules: Vec<&RuleDef> = import.rules.iter().map(|one| &one.rule).collect();
+    let done = rule_import::import(&mut client, org, &rules, arguments.dry_run).await?;
+    for (one, done) in import.rules.iter().zip(&done) {
+        report.done(one, done);
     }
-    let sql = "SELECT count(*) FROM rule WHERE org_id = $1 AND until_revision IS NULL";
-    let count: i64 = tx.query_one(sql, &[&org]).await?.try_get(0)?;
-    if usize::try_from(count)? > RULES_MAX {
-        bail!("the organisation would have {count} rules, more than {RULES_MAX}");
-    }
-    if arguments.dry_run {
-        tx.rollback().await?;
-        return Ok(report.page(&import, "a dry run: nothing was stored"));
-    }
-    // Without a new version there is nothing that workers would have to hear of.
-    if report.created + report.updated > 0 {
-        tx.commit().await?;
-    }
-    Ok(report.page(&import, "workers follow within 5 s"))
-}
-
-/// Makes a rule, renews it, or leaves it as it is.
-async fn store(
-    tx: &Transaction<'_>,
-    org: OrgId,
-    (one, revision): (&Imported, i64),
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let sql = "SELECT version, body FROM rule \
-                WHERE org_id = $1 AND id = $2 AND until_revision IS NULL";
-    let row = tx.query_opt(sql, &[&org, &one.rule.id]).await?;
-    let (version, present): (i32, Option<Value>) = match &row {
-        Some(row) => (row.try_get(0)?, Some(row.try_get(1)?)),
-        None => (0, None),
+    let state = if arguments.dry_run {
+        "a dry run: nothing was stored"
+    } else {
+        "workers follow within 5 s"
     };
-    match renew(&one.rule, present.as_ref(), any_settings()) {
-        Renewal::New => {
-            let version = put(tx, org, &one.rule, (revision, false)).await?;
-            report.taken("created", one, version);
-        }
-        Renewal::Changed(next) => {
-            let version = put(tx, org, &next, (revision, false)).await?;
-            report.taken("updated", one, version);
-        }
-        Renewal::Same => report.taken("unchanged", one, version),
-        Renewal::Refused(problem) => {
-            let (id, title) = (Some(one.rule.id.clone()), Some(one.rule.name.clone()));
-            report.refused((&id, &title, one.file.as_str()), &problem);
-        }
-    }
-    Ok(())
+    Ok(report.page(&import, state))
 }
 
 /// What came of an import.
@@ -151,6 +111,18 @@ impl Report {
             json!(file),
             json!(problem.to_string()),
         ]);
+    }
+
+    fn done(&mut self, one: &Imported, done: &Done) {
+        match &done.renewal {
+            Renewal::New => self.taken("created", one, done.version),
+            Renewal::Changed(_) => self.taken("updated", one, done.version),
+            Renewal::Same => self.taken("unchanged", one, done.version),
+            Renewal::Refused(problem) => {
+                let (id, title) = (Some(one.rule.id.clone()), Some(one.rule.name.clone()));
+                self.refused((&id, &title, one.file.as_str()), problem);
+            }
+        }
     }
 
     fn taken(&mut self, outcome: &str, one: &Imported, version: i32) {

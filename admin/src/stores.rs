@@ -1,6 +1,7 @@
 //! The stores that a command works on, opened when first needed, from the services' settings.
 
 use anyhow::Context as _;
+use millrace_runtime::outgoing::Outgoing;
 use millrace_runtime::pg::{Client, Pool};
 use millrace_runtime::redis::ConnectionManager;
 use millrace_runtime::{address, boot, pg, redis};
@@ -50,6 +51,11 @@ impl Stores {
     /// The key that seals ingest secrets.
     pub(crate) fn master_key(&self) -> anyhow::Result<MasterKey> {
         Ok(boot::master_key(&self.settings)?)
+    }
+
+    /// TLS as the services speak it, `MILLRACE_TLS_CA_FILE` included.
+    pub(crate) fn outgoing(&self) -> anyhow::Result<Outgoing> {
+        Ok(Outgoing::from_settings(&self.settings)?)
     }
 
     /// Whether the development profile is on.

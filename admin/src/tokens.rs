@@ -18,6 +18,8 @@ use uuid::Uuid;
 const PREFIX: &str = "mlr_";
 /// Random bytes of a token: 43 characters.
 const TOKEN_BYTES: usize = 32;
+/// Seconds of a day.
+const DAY_S: f64 = 86_400.0;
 /// Roles that every organisation has.
 const ROLES: [&str; 5] = [
     "viewer",
@@ -70,7 +72,8 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
             days,
         } => {
             let org = organisations::find(&client, &org).await?;
-            let (id, token) = insert(&client, org, (&role, &name), days).await?;
+            let seconds = days.map(|days| f64::from(days) * DAY_S);
+            let (id, token) = insert(&client, org, (&role, &name), seconds).await?;
             let text = format!("id    {id}\ntoken {token}\nThe token is not shown again.");
             Ok(Page::Said(text, json!({ "id": id, "token": token })))
         }
@@ -88,12 +91,12 @@ pub(crate) async fn run(stores: &Stores, action: Action) -> anyhow::Result<Page>
     }
 }
 
-/// Makes a token of a role and name.
+/// Makes a token of a role and name that expires after so many seconds; never when not given.
 pub(crate) async fn insert(
     client: &impl GenericClient,
     org: OrgId,
     (role, name): (&str, &str),
-    days: Option<i32>,
+    seconds: Option<f64>,
 ) -> anyhow::Result<(Uuid, String)> {
     let own = "SELECT 1 FROM role WHERE org_id = $1 AND name = $2";
     if !ROLES.contains(&role) && client.query_opt(own, &[&org, &role]).await?.is_none() {
@@ -106,11 +109,18 @@ pub(crate) async fn insert(
     let id = uuid::Builder::from_random_bytes(random()?).into_uuid();
     let hash = digest(token.as_bytes());
     let sql = "INSERT INTO api_token (id, org_id, name, role, hash, expires_at) \
-               VALUES ($1, $2, $3, $4, $5, now() + make_interval(days => $6))";
+               VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))";
     client
-        .execute(sql, &[&id, &org, &name, &role, &hash.as_slice(), &days])
+        .execute(sql, &[&id, &org, &name, &role, &hash.as_slice(), &seconds])
         .await?;
     Ok((id, token))
+}
+
+/// Removes a token that nobody was given.
+pub(crate) async fn remove(client: &impl GenericClient, id: Uuid) -> anyhow::Result<()> {
+    let sql = "DELETE FROM api_token WHERE id = $1";
+    client.execute(sql, &[&id]).await?;
+    Ok(())
 }
 
 /// Whether a token works for an organisation and role.

@@ -1,4 +1,5 @@
-//! The end of an indicator, and of a feed with all that it holds. Rows are closed, never removed.
+//! The end of an indicator, and of a feed with all that it holds. Rows are closed, and removed much
+//! later by whoever keeps house.
 
 use crate::{FeedError, lock, revision};
 use deadpool_postgres::Transaction;
@@ -28,7 +29,7 @@ pub async fn end_indicator(
     lock(tx).await?;
     let revision = revision(tx).await?;
     let sql = "WITH ended AS ( \
-                 UPDATE indicator SET until_revision = $3 \
+                 UPDATE indicator SET until_revision = $3, ended_at = now() \
                   WHERE id = $2 AND org_id IS NOT DISTINCT FROM $1 AND until_revision IS NULL \
                  RETURNING feed_id, kind, value) \
                UPDATE indicator_feed AS f SET indicators = f.indicators - 1 FROM ended \
@@ -56,14 +57,15 @@ pub async fn end_feed(
     lock(tx).await?;
     let sql = "UPDATE indicator_feed SET deleted_at = now(), url = '', lease = NULL, next_at = NULL, \
                       etag = '', last_modified = '', sha256 = '', failures = 0, failure = '', \
-                      indicators = 0, refused = 0 \
+                      indicators = 0, refused = 0, \
+                      credential = NULL, credential_sealed = '' \
                 WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND deleted_at IS NULL RETURNING id";
     let Some(row) = tx.query_opt(sql, &[&org, &name]).await? else {
         return Ok(None);
     };
     let feed: i64 = row.try_get(0)?;
     let revision = revision(tx).await?;
-    let sql =
-        "UPDATE indicator SET until_revision = $2 WHERE feed_id = $1 AND until_revision IS NULL";
+    let sql = "UPDATE indicator SET until_revision = $2, ended_at = now() \
+                WHERE feed_id = $1 AND until_revision IS NULL";
     Ok(Some(tx.execute(sql, &[&feed, &revision]).await?))
 }

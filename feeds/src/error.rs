@@ -11,6 +11,9 @@ pub enum FeedError {
     /// No connection to PostgreSQL could be had.
     #[error("postgresql: {0}")]
     Pool(#[from] deadpool_postgres::PoolError),
+    /// The feed is to be fetched from another server, and its credential is not for that one.
+    #[error("the feed has a credential for another server: say it anew, or take it away")]
+    OtherServer,
     /// Somebody else has the feed by now, or it is gone.
     #[error("the feed is no longer held")]
     NotHeld,

@@ -1,6 +1,7 @@
 //! The feeds that are due: each is claimed by one worker, asked for, read and stored. What fails
 //! leaves the feed's last good state as it is, says why, and is tried again later.
 
+use crate::credential::Credential;
 use crate::source::{self, Got, Known, REQUEST_TIME, Version};
 use crate::{Changes, FeedError, Load, Mode, load};
 use deadpool_postgres::Pool;
@@ -8,6 +9,7 @@ use millrace_detection::indicators::Feed;
 use millrace_detection::indicators::parse::Format;
 use millrace_runtime::outgoing::Outgoing;
 use millrace_shared::ids::OrgId;
+use millrace_shared::secret::MasterKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -29,6 +31,7 @@ const FAILURE_CHARS_MAX: usize = 500;
 pub struct Fetcher {
     pool: Pool,
     outgoing: Outgoing,
+    master: MasterKey,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -69,14 +72,20 @@ struct Due {
     org: Option<OrgId>,
     name: String,
     known: Known,
+    /// What the server asks for; empty without.
+    sealed: Vec<u8>,
     lease: Uuid,
 }
 
 impl Fetcher {
-    /// With the tables of this pool, and requests by this client.
+    /// With the tables of this pool, requests by this client, and the key that seals credentials.
     #[must_use]
-    pub const fn new(pool: Pool, outgoing: Outgoing) -> Self {
-        Fetcher { pool, outgoing }
+    pub const fn new(pool: Pool, outgoing: Outgoing, master: MasterKey) -> Self {
+        Fetcher {
+            pool,
+            outgoing,
+            master,
+        }
     }
 
     /// Fetches the feed that is due for longest, if one is: its name, and what came of it.
@@ -84,7 +93,7 @@ impl Fetcher {
     /// # Errors
     /// When PostgreSQL is not available; a feed that was claimed is then free again after a while.
     pub async fn next(&self) -> Result<Option<(String, Fetched)>, FeedError> {
-        let Some(due) = self.claim().await? else {
+        let Some(mut due) = self.claim().await? else {
             return Ok(None);
         };
         let feed = Arc::new(Feed {
@@ -92,9 +101,14 @@ impl Fetcher {
             name: due.name.clone(),
             trust: 0,
         });
-        let got = source::get(&self.outgoing, &due.known, &feed);
-        let got = tokio::time::timeout(FETCH_TIME, got).await;
-        let got = got.unwrap_or_else(|_| Err("it took too long".to_owned()));
+        let got = match due.open(&self.master) {
+            Ok(()) => {
+                let got = source::get(&self.outgoing, &due.known, &feed);
+                let got = tokio::time::timeout(FETCH_TIME, got).await;
+                got.unwrap_or_else(|_| Err("it took too long".to_owned()))
+            }
+            Err(why) => Err(why.to_owned()),
+        };
         let fetched = match got {
             Ok(Got::Same(version)) => self.settle(&due, &version, Fetched::Same).await?,
             Ok(Got::New {
@@ -127,7 +141,8 @@ impl Fetcher {
                         WHERE url <> '' AND deleted_at IS NULL AND next_at <= now() \
                           AND (lease IS NULL OR leased_until < now()) \
                         ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED) \
-                   RETURNING id, org_id, name, url, format, etag, last_modified, sha256";
+                   RETURNING id, org_id, name, url, format, etag, last_modified, sha256, \
+                             credential_sealed";
         let lease = Uuid::now_v7();
         let client = self.pool.get().await?;
         let row = client
@@ -193,6 +208,23 @@ impl Fetcher {
     }
 }
 
+impl Due {
+    /// Opens the credential, where there is one: a server that asks for one is not asked without.
+    fn open(&mut self, master: &MasterKey) -> Result<(), &'static str> {
+        if self.sealed.is_empty() {
+            return Ok(());
+        }
+        let (feed, at) = ((self.org, self.name.as_str()), self.known.url.as_str());
+        let credential = Credential::open(master, feed, (at, &self.sealed));
+        let header = credential.ok().and_then(|credential| credential.header());
+        self.known.credential = header;
+        match self.known.credential {
+            Some(_) => Ok(()),
+            None => Err("its credential cannot be opened with this master key"),
+        }
+    }
+}
+
 /// Classes of SQLSTATE that are about what was given: data exception, limit exceeded.
 fn refused(error: &tokio_postgres::Error) -> bool {
     let class = error.code().and_then(|state| state.code().get(..2));
@@ -230,7 +262,9 @@ fn due(row: &Row, lease: Uuid) -> Result<Due, FeedError> {
                 last_modified: row.try_get("last_modified")?,
             },
             sha256: row.try_get("sha256")?,
+            credential: None,
         },
+        sealed: row.try_get("credential_sealed")?,
         lease,
     })
 }

@@ -2,6 +2,7 @@
 //! do alike with them.
 //!
 //! ```text
+//! credential what the server of a feed asks for, sealed
 //! settings what a feed is: trust, expiry, address
 //! load     the content of a feed, replaced or added to, under one control revision
 //! end      the end of an indicator, and of a feed
@@ -16,6 +17,7 @@
 //! holds its lock until the end of his transaction, and takes it before any row.
 
 mod error;
+mod credential;
 mod settings;
 mod load;
 mod end;
@@ -24,13 +26,14 @@ mod lists;
 mod source;
 mod fetch;
 
+pub use credential::{Credential, Sealed};
 pub use end::{Ended, end_feed, end_indicator};
 pub use error::FeedError;
 pub use fetch::{Fetched, Fetcher};
 pub use files::{absent, is_loaded};
 pub use lists::{put_list, remove_list};
 pub use load::{Changes, Load, Mode, load};
-pub use settings::{FeedSettings, put_feed};
+pub use settings::{Access, FeedSettings, put_feed};
 
 use deadpool_postgres::Transaction;
 

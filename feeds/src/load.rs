@@ -201,7 +201,7 @@ async fn close(
     (revision, mode): (i64, Mode),
 ) -> Result<u64, FeedError> {
     // What is there and not in the content as it is; merging, of that only what the content holds too.
-    let sql = "UPDATE indicator AS i SET until_revision = $3 \
+    let sql = "UPDATE indicator AS i SET until_revision = $3, ended_at = now() \
                 WHERE i.feed_id = $1 AND i.until_revision IS NULL \
                   AND NOT EXISTS (SELECT 1 FROM indicator_staging AS s \
                        WHERE s.load = $2 AND s.kind = i.kind AND s.value = i.value \

@@ -8,7 +8,7 @@ use millrace_detection::indicators::parse::{self, Format, Parsed};
 use millrace_runtime::outgoing::header::{
     ACCEPT, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
-use millrace_runtime::outgoing::{Answer, Call, Method, Outgoing, StatusCode};
+use millrace_runtime::outgoing::{Answer, Call, HeaderName, Method, Outgoing, StatusCode};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(crate) struct Known {
     pub(crate) version: Version,
     /// SHA-256 of what was fetched last.
     pub(crate) sha256: String,
+    /// The header that the server asks for.
+    pub(crate) credential: Option<(HeaderName, HeaderValue)>,
 }
 
 /// What a server calls a version of a document.
@@ -65,12 +67,13 @@ pub(crate) async fn get(
     known: &Known,
     feed: &Arc<Feed>,
 ) -> Result<Got, String> {
-    let answer = ask(
-        outgoing,
-        &known.url,
-        (FETCH_BYTES_MAX, Some(&known.version)),
-    )
-    .await?;
+    let asked = Asked {
+        url: &known.url,
+        known,
+        version: Some(&known.version),
+        answer_max: FETCH_BYTES_MAX,
+    };
+    let answer = asked.send(outgoing).await?;
     let version = Version::of(&answer.headers);
     if answer.status == StatusCode::NOT_MODIFIED {
         return Ok(Got::Same(known.version.clone()));
@@ -81,7 +84,7 @@ pub(crate) async fn get(
     }
     let parsed = match read(answer.body, known.format, feed).await? {
         Read::Whole(parsed) => parsed,
-        Read::Manifest(events) => of_events(outgoing, &known.url, &events, feed).await?,
+        Read::Manifest(events) => of_events(outgoing, known, &events, feed).await?,
     };
     if parsed.indicators.is_empty() {
         let why = parsed.errors.first().map(ToString::to_string);
@@ -94,14 +97,21 @@ pub(crate) async fn get(
     })
 }
 
-async fn ask(
-    outgoing: &Outgoing,
-    url: &str,
-    (answer_max, version): (usize, Option<&Version>),
-) -> Result<Answer, String> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    if let Some(version) = version {
+/// One request for a feed.
+struct Asked<'a> {
+    url: &'a str,
+    known: &'a Known,
+    /// The version that is known, if it may be the answer that there is no other.
+    version: Option<&'a Version>,
+    answer_max: usize,
+}
+
+impl Asked<'_> {
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        let none = Version::default();
+        let version = self.version.unwrap_or(&none);
         for (name, value) in [
             (IF_NONE_MATCH, &version.etag),
             (IF_MODIFIED_SINCE, &version.last_modified),
@@ -112,30 +122,37 @@ async fn ask(
                 headers.insert(name, value);
             }
         }
+        if let Some((name, value)) = &self.known.credential {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers
     }
-    let call = Call {
-        method: Method::GET,
-        url,
-        headers,
-        body: Bytes::new(),
-        answer_max,
-        within: REQUEST_TIME,
-    };
-    let answer = outgoing
-        .send(call)
-        .await
-        .map_err(|error| error.to_string())?;
-    if answer.cut {
-        return Err(format!("it is larger than {answer_max} bytes"));
-    }
-    let same = answer.status == StatusCode::NOT_MODIFIED && version.is_some();
-    match answer.status == StatusCode::OK || same {
-        true => Ok(answer),
-        // A redirect is not followed: it would lead where nobody has said that it may.
-        false => Err(format!(
-            "the server answered with status {}",
-            answer.status.as_u16()
-        )),
+
+    async fn send(&self, outgoing: &Outgoing) -> Result<Answer, String> {
+        let answer_max = self.answer_max;
+        let call = Call {
+            method: Method::GET,
+            url: self.url,
+            headers: self.headers(),
+            body: Bytes::new(),
+            answer_max,
+            within: REQUEST_TIME,
+        };
+        let answer = outgoing.send(call).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.cut {
+            return Err(format!("it is larger than {answer_max} bytes"));
+        }
+        let same = answer.status == StatusCode::NOT_MODIFIED && self.version.is_some();
+        match answer.status == StatusCode::OK || same {
+            true => Ok(answer),
+            // A redirect is not followed: it would lead where nobody has said that it may, and take
+            // the credential there.
+            false => Err(format!(
+                "the server answered with status {}",
+                answer.status.as_u16()
+            )),
+        }
     }
 }
 
@@ -181,23 +198,28 @@ async fn read(body: Vec<u8>, format: Option<Format>, feed: &Arc<Feed>) -> Result
 /// would be taken for what is over.
 async fn of_events(
     outgoing: &Outgoing,
-    manifest: &str,
+    known: &Known,
     events: &[parse::ManifestEvent],
     feed: &Arc<Feed>,
 ) -> Result<Parsed, String> {
     if events.len() > EVENTS_MAX {
         return Err(format!("its manifest names more than {EVENTS_MAX} events"));
     }
-    let (folder, _) = manifest
+    let (folder, _) = known
+        .url
         .rsplit_once('/')
         .ok_or("its address has no folder")?;
     let (mut parsed, mut left) = (Parsed::default(), EVENTS_BYTES_MAX);
     for event in events {
         let url = format!("{folder}/{}.json", event.uuid);
         let failed = |why: String| format!("event {}: {why}", event.uuid);
-        let answer = ask(outgoing, &url, (EVENT_BYTES_MAX.min(left), None))
-            .await
-            .map_err(failed)?;
+        let asked = Asked {
+            url: &url,
+            known,
+            version: None,
+            answer_max: EVENT_BYTES_MAX.min(left),
+        };
+        let answer = asked.send(outgoing).await.map_err(failed)?;
         left -= answer.body.len().min(left);
         match read(answer.body, Some(Format::Misp), feed)
             .await

@@ -11,9 +11,10 @@
 )]
 
 use deadpool_postgres::Pool;
-use millrace_feeds::{FeedSettings, Fetcher, put_feed};
+use millrace_feeds::{Access, Credential, FeedError, FeedSettings, Fetcher, put_feed};
 use millrace_runtime::outgoing::{Outgoing, SystemLookup};
 use millrace_runtime::pg;
+use millrace_shared::secret::MasterKey;
 use millrace_shared::settings::Settings;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -94,12 +95,22 @@ fn pool() -> Pool {
     pg::pool(url, "feeds-test", 4).unwrap()
 }
 
+/// The installation's master key, and another.
+const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const OTHER_KEY: &str = "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f";
+
+fn master() -> MasterKey {
+    MasterKey::parse(MASTER_KEY).unwrap()
+}
+
 fn fetcher(pool: &Pool) -> Fetcher {
+    fetcher_with(pool, master())
+}
+
+fn fetcher_with(pool: &Pool, master: MasterKey) -> Fetcher {
     let inside = vec!["127.0.0.0/8".parse().unwrap()];
-    Fetcher::new(
-        pool.clone(),
-        Outgoing::new(inside, Arc::new(SystemLookup)).unwrap(),
-    )
+    let outgoing = Outgoing::new(inside, Arc::new(SystemLookup)).unwrap();
+    Fetcher::new(pool.clone(), outgoing, master)
 }
 
 /// A feed of everybody under a name of its own.
@@ -115,20 +126,30 @@ impl Feed {
             pool: pool.clone(),
             name,
         };
+        feed.set(url, Access::Kept).await.unwrap();
+        feed
+    }
+
+    async fn set(&self, url: &str, access: Access) -> Result<(), FeedError> {
         let settings = FeedSettings {
             trust: 80,
             expire_days: None,
             url: url.to_owned(),
             format: None,
+            access,
             every_s: 3600,
         };
-        let mut client = pool.get().await.unwrap();
+        let mut client = self.pool.get().await.unwrap();
         let tx = client.transaction().await.unwrap();
-        put_feed(&tx, (None, &feed.name), &settings, "test")
-            .await
-            .unwrap();
+        put_feed(&tx, (None, &self.name), &settings, "test").await?;
         tx.commit().await.unwrap();
-        feed
+        Ok(())
+    }
+
+    /// With a credential, sealed for it at an address.
+    async fn ask_with(&self, url: &str, credential: &Credential) {
+        let sealed = credential.seal(&master(), (None, &self.name), url).unwrap();
+        self.set(url, Access::Sealed(sealed)).await.unwrap();
     }
 
     async fn row(&self) -> tokio_postgres::Row {
@@ -343,7 +364,7 @@ async fn an_address_inside_is_refused_and_told() {
     let _alone = ALONE.lock().await;
     let pool = pool();
     let outgoing = Outgoing::new(Vec::new(), Arc::new(SystemLookup)).unwrap();
-    let fetcher = Fetcher::new(pool.clone(), outgoing);
+    let fetcher = Fetcher::new(pool.clone(), outgoing, master());
     let feed = Feed::put(&pool, "https://127.0.0.1/list").await;
     feed.set_due().await;
     while feed.row().await.get::<_, i32>("failures") == 0 {
@@ -351,4 +372,106 @@ async fn an_address_inside_is_refused_and_told() {
     }
     let failure: String = feed.row().await.get("failure");
     assert_eq!(failure, "the address is an address of this machine");
+}
+
+fn api_key() -> Credential {
+    Credential::Header {
+        name: "X-Api-Key".to_owned(),
+        value: "s3cret".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_credential_goes_to_the_feeds_own_server_and_to_no_other() {
+    let _alone = ALONE.lock().await;
+    let (server, other, pool) = (Server::start().await, Server::start().await, pool());
+    let fetcher = fetcher(&pool);
+    server.serve("/list", "200 OK\r\n", "203.0.113.1\n");
+    let url = format!("{}/list", server.base);
+    let feed = Feed::put(&pool, &url).await;
+    for (credential, line) in [
+        (api_key(), "\r\nx-api-key: s3cret\r\n"),
+        (
+            Credential::Bearer {
+                token: "t0ken".to_owned(),
+            },
+            "\r\nauthorization: bearer t0ken\r\n",
+        ),
+        (
+            Credential::Basic {
+                user: "aladdin".to_owned(),
+                password: "open sesame".to_owned(),
+            },
+            // `aladdin:open sesame`, in lower case as all that the server keeps.
+            "\r\nauthorization: basic ywxhzgrpbjpvcgvuihnlc2ftzq==\r\n",
+        ),
+    ] {
+        feed.ask_with(&url, &credential).await;
+        server.asked();
+        assert_ne!(feed.fetched(&fetcher).await, "failed");
+        let asked = server.asked();
+        assert!(asked[0].contains(line), "{asked:?}");
+    }
+    // What it was told stays as long as the server is the same, and only there.
+    let elsewhere = format!("{}/list", other.base);
+    let refused = feed.set(&elsewhere, Access::Kept).await.unwrap_err();
+    assert!(matches!(refused, FeedError::OtherServer), "{refused}");
+    server.serve("/other", "200 OK\r\n", "203.0.113.2\n");
+    let moved = format!("{}/other", server.base);
+    feed.set(&moved, Access::Kept).await.unwrap();
+    assert_eq!(feed.fetched(&fetcher).await, "changed");
+    assert!(server.asked()[0].contains("authorization: basic"));
+    // A redirect is not followed, and takes it nowhere.
+    let away = format!("302 Found\r\nlocation: {elsewhere}\r\n");
+    server.serve("/other", &away, "");
+    assert_eq!(feed.fetched(&fetcher).await, "failed");
+    assert_eq!(other.asked(), [""; 0]);
+    // Taken away, it is sent no more, and the feed may move.
+    other.serve("/list", "200 OK\r\n", "203.0.113.3\n");
+    feed.set(&elsewhere, Access::Open).await.unwrap();
+    assert_eq!(feed.fetched(&fetcher).await, "changed");
+    let asked = other.asked();
+    assert!(
+        !asked[0].contains("authorization") && !asked[0].contains("x-api-key"),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_event_of_a_misp_feed_is_asked_for_with_its_credential() {
+    let _alone = ALONE.lock().await;
+    let (server, pool) = (Server::start().await, pool());
+    let one = Uuid::from_u128(1);
+    let manifest = format!(r#"{{"{one}": {{"timestamp": "1"}}}}"#);
+    server.serve("/manifest.json", "200 OK\r\n", &manifest);
+    let event = r#"{"Event": {"info": "x", "Attribute": [{"type": "domain", "to_ids": true, "value": "a.example.com"}]}}"#;
+    server.serve(&format!("/{one}.json"), "200 OK\r\n", event);
+    let url = format!("{}/manifest.json", server.base);
+    let feed = Feed::put(&pool, &url).await;
+    feed.ask_with(&url, &api_key()).await;
+    assert_eq!(feed.fetched(&fetcher(&pool)).await, "changed");
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert!(
+        asked.iter().all(|one| one.contains("x-api-key: s3cret")),
+        "{asked:?}"
+    );
+    // Nothing of it can be read in the table, and with another master key nobody is asked.
+    let sql = "SELECT credential, credential_sealed FROM indicator_feed WHERE name = $1";
+    let client = pool.get().await.unwrap();
+    let row = client.query_one(sql, &[&feed.name]).await.unwrap();
+    let (shown, sealed): (serde_json::Value, Vec<u8>) = (row.get(0), row.get(1));
+    assert_eq!(
+        shown,
+        serde_json::json!({"kind": "header", "name": "X-Api-Key"})
+    );
+    assert!(!sealed.windows(6).any(|part| part == b"s3cret"));
+    let other = fetcher_with(&pool, MasterKey::parse(OTHER_KEY).unwrap());
+    assert_eq!(feed.fetched(&other).await, "failed");
+    let failure: String = feed.row().await.get("failure");
+    assert_eq!(
+        failure,
+        "its credential cannot be opened with this master key"
+    );
+    assert_eq!(server.asked(), [""; 0]);
 }

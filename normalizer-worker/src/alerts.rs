@@ -10,7 +10,7 @@ use crate::work::{AlertDraft, Output, SAMPLES_MAX, WindowHits};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use millrace_detection::rules::Rule;
-use millrace_detection::windows::WindowKind;
+use millrace_detection::windows::{WindowKind, of_base};
 use millrace_detection::{EventView, RuleMatch, WindowSpec, alert};
 use millrace_shared::ids::{EventId, OrgId};
 use millrace_shared::limits::NS_PER_SECOND;
@@ -100,7 +100,9 @@ impl Alerts {
                 let draft = said.draft(rule, found, found.dedupe.unwrap_or(group));
                 hits.by_value.push((hit.1, draft));
             }
-            hits.hits.push(hit);
+            if !(found.is_base && joins_base(&mut hits.hits, hit)) {
+                hits.hits.push(hit);
+            }
             return;
         }
         let at = self
@@ -127,6 +129,17 @@ impl Alerts {
         output.windows = self.windows;
         output.hits = self.hits;
     }
+}
+
+/// Whether a hit of the base of a share joins the last one, which is of the base and of the same instant:
+/// most events of most batches are no more to a rule than one more in its base.
+fn joins_base(hits: &mut [(i64, u64, EventId)], hit: (i64, u64, EventId)) -> bool {
+    let Some((_, worth, _)) = hits.last_mut().filter(|last| last.0 == hit.0) else {
+        return false;
+    };
+    let joined = of_base(*worth, hit.1);
+    *worth = joined.unwrap_or(*worth);
+    joined.is_some()
 }
 
 /// Whether an alert of the window is about what one event is worth, rather than about all of them.

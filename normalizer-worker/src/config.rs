@@ -2,6 +2,7 @@
 
 use crate::control::{Fixed, GeoDatabase};
 use crate::cut::Full;
+use crate::hunt::Terms;
 use crate::notify;
 use crate::probe::Step;
 use millrace_detection::indicators::ScoreMode;
@@ -19,6 +20,9 @@ use std::time::Duration;
 const MEMORY_MIN: u64 = 64 * 1024 * 1024;
 /// More than any machine has.
 const MEMORY_MAX: u64 = 1 << 40;
+
+/// More rows a second than any machine looks at.
+const HUNT_ROWS_PER_S_MAX: u64 = 100_000_000;
 
 /// Everything a worker is told.
 pub struct Config {
@@ -46,6 +50,8 @@ pub struct Config {
     pub series_max: u64,
     /// Days for which the contents of dead letters are kept.
     pub letter_days: i32,
+    /// Within which bounds history is searched for new indicators.
+    pub hunt: Terms,
     /// Where indicator files lie.
     pub indicators_dir: Option<PathBuf>,
     /// With what notifications are sent.
@@ -83,6 +89,12 @@ impl Config {
             series_max: settings.within("MILLRACE_SERIES_MAX", 1..=u64::MAX)?,
             letter_days: i32::try_from(settings.within("MILLRACE_DEAD_LETTER_DAYS", 1..=3650)?)
                 .unwrap_or(i32::MAX),
+            hunt: Terms {
+                days: i32::try_from(settings.within("MILLRACE_RETRO_HUNT_DAYS", 0..=365)?)
+                    .unwrap_or(0),
+                rows_per_second: settings
+                    .within("MILLRACE_RETRO_HUNT_ROWS_PER_S", 1..=HUNT_ROWS_PER_S_MAX)?,
+            },
             indicators_dir: directory(settings)?,
             notify: notify::Means {
                 rules: notify::Rules::read(settings)?,

@@ -192,12 +192,8 @@ impl Organisation {
     ) -> Verdict {
         matches.clear();
         let now = meta.received_at;
-        let asking = Asking {
-            org: self.org,
-            now_ns: now,
-            allowed: Some(&self.allowed),
-        };
-        self.indicators.matches(&asking, observables, matches);
+        self.indicators
+            .matches(&self.asking(now), observables, matches);
         self.indicators
             .score(matches, observables.len(), self.ioc_mode, now)
     }
@@ -218,6 +214,20 @@ impl Organisation {
     /// Its rules.
     pub(crate) fn rules(&self) -> &RuleSet {
         &self.compiled.rules
+    }
+
+    /// How indicator matches are scored.
+    pub(crate) const fn ioc_mode(&self) -> ScoreMode {
+        self.ioc_mode
+    }
+
+    /// How an index of indicators is asked for it.
+    pub(crate) fn asking(&self, now_ns: i64) -> Asking<'_> {
+        Asking {
+            org: self.org,
+            now_ns,
+            allowed: Some(&self.allowed),
+        }
     }
 
     /// Its scrubber.
@@ -309,7 +319,7 @@ fn compile(
 
 /// The organisation's scrubber. A policy that cannot be used falls back to the default one, which
 /// scrubs more: never less than was asked for by accident.
-fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber {
+pub(crate) fn scrubber(row: &OrganisationRow, problem: &mut impl FnMut(String)) -> Scrubber {
     let policy = if row.pii_policy.is_null() {
         Policy::default()
     } else {

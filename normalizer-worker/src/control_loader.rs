@@ -293,26 +293,24 @@ async fn read_organisations(
         "SELECT org_id, pepper, pepper_version, pii_policy, settings FROM organisation_version \
           WHERE {AT} ORDER BY org_id"
     );
-    let organisation = |row: &Row| {
-        let pepper: &[u8] = row.try_get("pepper")?;
-        let version: i32 = row.try_get("pepper_version")?;
-        Ok(OrganisationRow {
-            org: row.try_get("org_id")?,
-            pepper: pepper
-                .try_into()
-                .map_err(|_| WorkerError::Control("a pepper is not 32 bytes".to_owned()))?,
-            pepper_version: u32::try_from(version)
-                .map_err(|_| WorkerError::Control("a pepper has no version".to_owned()))?,
-            pii_policy: row.try_get("pii_policy")?,
-            settings: row.try_get("settings")?,
-        })
-    };
-    client
-        .query(&sql, &[&revision])
-        .await?
-        .iter()
-        .map(organisation)
-        .collect()
+    let rows = client.query(&sql, &[&revision]).await?;
+    rows.iter().map(organisation).collect()
+}
+
+/// An organisation's policies, of a row of their versions.
+pub(crate) fn organisation(row: &Row) -> Result<OrganisationRow, WorkerError> {
+    let pepper: &[u8] = row.try_get("pepper")?;
+    let version: i32 = row.try_get("pepper_version")?;
+    Ok(OrganisationRow {
+        org: row.try_get("org_id")?,
+        pepper: pepper
+            .try_into()
+            .map_err(|_| WorkerError::Control("a pepper is not 32 bytes".to_owned()))?,
+        pepper_version: u32::try_from(version)
+            .map_err(|_| WorkerError::Control("a pepper has no version".to_owned()))?,
+        pii_policy: row.try_get("pii_policy")?,
+        settings: row.try_get("settings")?,
+    })
 }
 
 async fn read_rules(client: &Client, revision: i64) -> Result<Vec<RuleRow>, WorkerError> {
@@ -373,36 +371,38 @@ async fn read_indicators(client: &Client, revision: i64) -> Result<IndicatorInde
         })
 }
 
-/// What of a feed matters at a revision.
-struct FeedRow {
+/// What of a feed matters to its indicators.
+pub(crate) struct FeedRow {
     feed: Arc<Feed>,
     /// Nanoseconds after which an indicator without an end of its own ceases to match.
     lasts: Option<i64>,
 }
 
-type Feeds = HashMap<i64, FeedRow>;
+pub(crate) type Feeds = HashMap<i64, FeedRow>;
 
 async fn read_feeds(client: &Client, revision: i64) -> Result<Feeds, WorkerError> {
     let sql = format!(
         "SELECT f.id, f.name, v.trust, v.expire_days \
            FROM indicator_feed AS f JOIN indicator_feed_version AS v ON v.feed_id = f.id WHERE {AT}"
     );
-    let mut feeds = HashMap::new();
-    for row in client.query(&sql, &[&revision]).await? {
-        let (name, days): (&str, Option<i32>) = (row.try_get("name")?, row.try_get("expire_days")?);
-        let id: i64 = row.try_get("id")?;
-        let feed = Feed {
-            id,
-            name: name.to_owned(),
-            trust: percent(row.try_get("trust")?),
-        };
-        let feed = FeedRow {
-            feed: Arc::new(feed),
-            lasts: days.map(|days| i64::from(days).saturating_mul(NS_PER_DAY)),
-        };
-        feeds.insert(id, feed);
-    }
-    Ok(feeds)
+    let rows = client.query(&sql, &[&revision]).await?;
+    rows.iter().map(feed).collect()
+}
+
+/// A feed by its id, of `id`, `name`, `trust` and `expire_days`.
+pub(crate) fn feed(row: &Row) -> Result<(i64, FeedRow), WorkerError> {
+    let (name, days): (&str, Option<i32>) = (row.try_get("name")?, row.try_get("expire_days")?);
+    let id: i64 = row.try_get("id")?;
+    let feed = Feed {
+        id,
+        name: name.to_owned(),
+        trust: percent(row.try_get("trust")?),
+    };
+    let row = FeedRow {
+        feed: Arc::new(feed),
+        lasts: days.map(|days| i64::from(days).saturating_mul(NS_PER_DAY)),
+    };
+    Ok((id, row))
 }
 
 async fn read_allow_lists(
@@ -436,8 +436,8 @@ fn percent(value: i16) -> u8 {
     u8::try_from(value.clamp(0, 100)).unwrap_or(0)
 }
 
-/// Nothing where it is of a kind that this program does not know.
-fn indicator(row: &Row, feeds: &Feeds) -> Result<Option<Indicator>, WorkerError> {
+/// An indicator of one of the feeds; nothing where it is of a kind that this program does not know.
+pub(crate) fn indicator(row: &Row, feeds: &Feeds) -> Result<Option<Indicator>, WorkerError> {
     let (id, feed): (i64, i64) = (row.try_get("id")?, row.try_get("feed_id")?);
     let feed = feeds
         .get(&feed)

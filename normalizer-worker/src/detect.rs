@@ -42,6 +42,28 @@ pub(crate) struct Scratch {
     matches: Vec<RuleMatch>,
 }
 
+impl Scratch {
+    /// What rules need for an event, and where their matches go: nothing is in there yet.
+    pub(crate) fn matched(&mut self) -> (&mut rules::Scratch, &mut Vec<RuleMatch>) {
+        self.matches.clear();
+        (&mut self.rules, &mut self.matches)
+    }
+}
+
+impl<'a> Detection<'a> {
+    /// Takes matches up. What only counts in the base of a share is not selected.
+    pub(crate) fn note<'c: 'a>(
+        &mut self,
+        organisation: &'c Organisation,
+        matches: &mut Vec<RuleMatch>,
+    ) {
+        let selected = matches.iter().filter(|found| !found.is_base);
+        let rules = selected.filter_map(|found| organisation.rule(found));
+        self.rule_ids.extend(rules.map(|rule| rule.def.id.as_str()));
+        self.matches.extend(matches.drain(..));
+    }
+}
+
 impl<'e, 'a> NormalizedEvent<'e, 'a> {
     /// Looks for observables, indicators and rules.
     pub(crate) fn detect<'c: 'a>(
@@ -87,17 +109,9 @@ impl<'e, 'a> NormalizedEvent<'e, 'a> {
             received_ns: meta.received_at,
             verdict,
         };
-        scratch.matches.clear();
-        organisation
-            .rules()
-            .evaluate(&view, &mut scratch.rules, &mut scratch.matches);
-        // What only counts in the base of a share is not selected.
-        let selected = scratch.matches.iter().filter(|found| !found.is_base);
-        let rules = selected.filter_map(|found| organisation.rule(found));
-        detection
-            .rule_ids
-            .extend(rules.map(|rule| rule.def.id.as_str()));
-        detection.matches.extend(scratch.matches.drain(..));
+        let (rules, matches) = scratch.matched();
+        organisation.rules().evaluate(&view, rules, matches);
+        detection.note(organisation, matches);
         DetectedEvent {
             event,
             facts,

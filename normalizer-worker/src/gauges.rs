@@ -20,6 +20,8 @@ pub const EVERY: Duration = Duration::from_secs(5);
 const STATES: [&str; 3] = ["PREPARED", "COMMITTED", "PARKED"];
 /// States of the outbox.
 const OUTBOX_STATES: [&str; 4] = ["pending", "sent", "dead", "dropped"];
+/// States of retro-hunts; those that fail are waiting or running, too.
+const HUNT_STATES: [&str; 3] = ["pending", "running", "failing"];
 /// Sides of the books.
 const SIDES: [&str; 3] = ["stored", "rejected", "dead_lettered"];
 
@@ -37,6 +39,7 @@ pub async fn look(plant: &Plant, held: &[Fence], shards: i16) -> Result<(), Work
     outbox(plant).await?;
     letters(plant).await?;
     feeds(plant).await?;
+    hunts(plant).await?;
     books(plant, shards).await
 }
 
@@ -147,6 +150,19 @@ async fn feeds(plant: &Plant) -> Result<(), WorkerError> {
     let client = plant.desk.pool.get().await?;
     let failing: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
     metrics::FEEDS_FAILING.set(&[], float(failing));
+    Ok(())
+}
+
+/// The retro-hunts that are not at their end.
+async fn hunts(plant: &Plant) -> Result<(), WorkerError> {
+    let sql = "SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'running'), \
+                      count(*) FILTER (WHERE failures > 0) \
+                 FROM retro_hunt WHERE state IN ('pending', 'running')";
+    let client = plant.desk.pool.get().await?;
+    let row = client.query_one(sql, &[]).await?;
+    for (place, state) in HUNT_STATES.into_iter().enumerate() {
+        metrics::HUNTS_OPEN.set(&[state], float(row.try_get(place)?));
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Removes what nobody needs any more, once for all workers: windows that have run out, ledger rows
-//! long audited, notifications long sent, the contents of dead letters past their retention, and
-//! metrics past theirs where the database has no policies of its own. Touches nothing that is still
-//! in work.
+//! long audited, notifications long sent, indicators and retro-hunts long ended, the contents of dead letters past
+//! their retention, and metrics past theirs where the database has no policies of its own. Touches
+//! nothing that is still in work.
 
 use crate::error::WorkerError;
 use crate::metrics;
@@ -21,6 +21,12 @@ const KEPT_DAYS: i32 = 7;
 const DEAD_DAYS: i32 = 30;
 /// Days raw samples are kept; with policies the database sees to it (timescale-init).
 const SAMPLES_DAYS: i32 = 30;
+
+/// Days after which an indicator that ended, or has run out, is removed. A batch is made again within
+/// hours, by the indicators it was made with first; and until then people can see what became of one.
+const INDICATOR_DAYS: i32 = 30;
+/// Days that retro-hunts which are at their end can be looked at; what they found stays.
+const HUNT_DAYS: i32 = 90;
 
 /// Days for which the record of a closed dead letter, without contents, can still be looked at.
 const LETTERS_DAYS: i32 = 365;
@@ -42,7 +48,7 @@ const EXPIRE: &str = "WITH due AS ( \
      FROM due WHERE d.id = due.id RETURNING d.state";
 
 /// Removes, in this order; every statement deletes at most `$1` rows, of an age of so many days.
-const REMOVALS: [(&str, i32, &str); 5] = [
+const REMOVALS: [(&str, i32, &str); 7] = [
     (
         "rule_window",
         0,
@@ -72,6 +78,7 @@ const REMOVALS: [(&str, i32, &str); 5] = [
            SELECT ctid FROM outbox WHERE state = 'dead' \
               AND finished_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
+    ("indicator", INDICATOR_DAYS, INDICATORS),
     (
         "dead_letter",
         LETTERS_DAYS,
@@ -79,7 +86,37 @@ const REMOVALS: [(&str, i32, &str); 5] = [
            SELECT ctid FROM dead_letter WHERE state <> 'PARKED' AND erased_at IS NOT NULL \
               AND closed_at < now() - make_interval(days => $2) LIMIT $1))",
     ),
+    (
+        "retro_hunt",
+        HUNT_DAYS,
+        "DELETE FROM retro_hunt WHERE ctid = ANY (ARRAY( \
+           SELECT ctid FROM retro_hunt \
+            WHERE finished_at < now() - make_interval(days => $2) LIMIT $1))",
+    ),
 ];
+
+/// Those that were ended, and those past their own end: but in a feed that is fetched, what has run out
+/// stays for as long as the server lists it, or it would come anew with every version of the feed. A
+/// feed that is being changed is left for the next round, so that nobody waits for one another.
+const INDICATORS: &str = "WITH due AS ( \
+     (SELECT id, feed_id FROM indicator \
+       WHERE ended_at < now() - make_interval(days => $2) LIMIT $1) \
+     UNION ALL \
+     (SELECT i.id, i.feed_id FROM indicator AS i JOIN indicator_feed AS f ON f.id = i.feed_id \
+       WHERE i.until_revision IS NULL AND f.url = '' \
+         AND i.expires_at < now() - make_interval(days => $2) LIMIT $1)), \
+   held AS ( \
+     SELECT id FROM indicator_feed WHERE id IN (SELECT feed_id FROM due) \
+        FOR NO KEY UPDATE SKIP LOCKED), \
+   gone AS ( \
+     DELETE FROM indicator AS i USING due, held \
+      WHERE i.id = due.id AND due.feed_id = held.id \
+     RETURNING i.feed_id, i.until_revision IS NULL AS counted), \
+   told AS ( \
+     UPDATE indicator_feed AS f SET indicators = f.indicators - g.count \
+       FROM (SELECT feed_id, count(*) AS count FROM gone WHERE counted GROUP BY feed_id) AS g \
+      WHERE f.id = g.feed_id) \
+   SELECT FROM gone";
 
 /// One round; nothing happens while another worker is at it. Contents of dead letters are kept for
 /// `letter_days`.

@@ -134,6 +134,8 @@ pub struct Leases {
     /// Shards whose former owner is in the middle of a commit: left for the next round.
     busy: Vec<ShardId>,
     first_round: bool,
+    /// The control revision that batches are begun with, now and at the round before.
+    revision: Option<(i64, i64)>,
     probe: Probe<Step>,
 }
 
@@ -155,6 +157,7 @@ impl Leases {
             held: HashMap::new(),
             busy: Vec::new(),
             first_round: true,
+            revision: None,
             probe: Probe::default(),
         }
     }
@@ -199,6 +202,13 @@ impl Leases {
         self.first_round = false;
         self.count();
         Ok(changes)
+    }
+
+    /// Tells with which control revision batches are begun. Shown is that of the round before: what was
+    /// begun until then is in the ledger by now, if it ever will be.
+    pub fn begins_with(&mut self, revision: i64) {
+        let before = self.revision.map_or(revision, |(now, _)| now);
+        self.revision = Some((revision, before));
     }
 
     /// The leases held at this moment.
@@ -297,13 +307,17 @@ impl Leases {
     /// Says that we live, and counts the living per signal.
     async fn show_up(&self) -> Result<HashMap<Signal, u32>, WorkerError> {
         let client = self.pool.get().await?;
-        let sql = "INSERT INTO worker (name, signals, seen_until) \
-                   VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3)) \
-                   ON CONFLICT (name) DO UPDATE \
-                   SET signals = excluded.signals, seen_until = excluded.seen_until";
+        let sql = "INSERT INTO worker (name, signals, seen_until, revision) \
+                   VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3), $4) \
+                   ON CONFLICT (name) DO UPDATE SET signals = excluded.signals, \
+                   seen_until = excluded.seen_until, revision = excluded.revision";
         let signals: Vec<&str> = self.signals.iter().map(|signal| signal.as_str()).collect();
+        let (seconds, revision) = (
+            self.length.as_secs_f64(),
+            self.revision.map(|(_, then)| then),
+        );
         client
-            .execute(sql, &[&self.name, &signals, &self.length.as_secs_f64()])
+            .execute(sql, &[&self.name, &signals, &seconds, &revision])
             .await?;
         let sql = "SELECT s, count(*) FROM worker, unnest(signals) AS s \
                     WHERE seen_until > clock_timestamp() GROUP BY s";

@@ -27,6 +27,7 @@ pub mod budget;
 
 pub mod control_rows;
 pub mod indicator_files;
+mod builtin_rules;
 pub mod control_loader;
 
 pub mod lease;
@@ -66,6 +67,7 @@ pub mod shard;
 
 pub mod notify;
 
+pub mod hunt;
 pub mod gauges;
 pub mod housekeeping;
 mod quiet;

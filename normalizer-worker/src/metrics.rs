@@ -175,6 +175,30 @@ pub static DEAD_LETTERS_OLDEST: Gauge = Gauge::new(
     "Age of the oldest dead letter that is parked, 0 without one.",
     &["signal"],
 );
+/// Retro-hunts.
+pub static HUNTS: Counter = Counter::new(
+    "millrace_retro_hunts_total",
+    "Turns of searches of history for new indicators, by how they ended: done, cancelled, failed (tried again, a few times), interrupted.",
+    &["outcome"],
+);
+/// Retro-hunts that are open.
+pub static HUNTS_OPEN: Gauge = Gauge::new(
+    "millrace_retro_hunts_open",
+    "Searches of history for new indicators that are pending or running, and those of them whose last attempts failed.",
+    &["state"],
+);
+/// Rows of retro-hunts.
+pub static HUNT_ROWS: Counter = Counter::new(
+    "millrace_retro_hunt_rows_total",
+    "Stored events that were looked at for new indicators.",
+    &[],
+);
+/// Hits of retro-hunts.
+pub static HUNT_HITS: Counter = Counter::new(
+    "millrace_retro_hunt_hits_total",
+    "Indicators found in stored events.",
+    &[],
+);
 /// Series.
 pub static SERIES: Counter = Counter::new(
     "millrace_worker_series_total",
@@ -232,7 +256,7 @@ pub static BUDGET_FREE: Gauge = Gauge::new(
 /// Housekeeping.
 pub static HOUSEKEEPING: Counter = Counter::new(
     "millrace_housekeeping_total",
-    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, chunk, dead_letter; dead_letter_expired are those that expired, whose contents were erased.",
+    "Rows and chunks removed by housekeeping: rule_window, batch, outbox, indicator, chunk, dead_letter, retro_hunt; dead_letter_expired are those that expired, whose contents were erased.",
     &["what"],
 );
 
@@ -265,6 +289,10 @@ pub static ALL: &[&dyn Declared] = &[
     &POISON,
     &DEAD_LETTERS,
     &DEAD_LETTERS_OLDEST,
+    &HUNTS,
+    &HUNTS_OPEN,
+    &HUNT_ROWS,
+    &HUNT_HITS,
     &SERIES,
     &SERIES_LIMIT,
     &CONTROL_REVISION,

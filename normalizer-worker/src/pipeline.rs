@@ -17,11 +17,11 @@ use crate::detect::{DetectedEvent, Detection, Scratch};
 use crate::normalize::Surroundings;
 use crate::resource::EntryResource;
 use crate::samples::{self, Samples};
-use crate::scrub::ScrubbedEvent;
+use crate::scrub::{Around, ScrubbedEvent};
 use crate::table_rows::{self, EntryContext};
 use crate::work::{EntryUsage, IndicatorHits, Output, Poison, RawEntry, Source, Table, TargetRows};
 use bumpalo::Bump;
-use millrace_detection::pipelines::{self, Around, Fate};
+use millrace_detection::pipelines::{self, Fate};
 use millrace_shared::Signal;
 use millrace_shared::entry::Meta;
 use millrace_shared::ids::{EventId, LedgerId, OrgId, ShardId, StreamId};
@@ -267,7 +267,7 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
             self.stored += 1;
         } else {
             let index = detected.event.index;
-            let scrubbed = detected.scrub(organisation.scrubber(), arena);
+            let scrubbed = detected.scrub(self.around_scrub(&resource), arena);
             if self.row(&scrubbed, &context, event_id) {
                 self.batch.hit(meta, &scrubbed.detection);
                 self.outcome(&scrubbed, &context, event_id);
@@ -279,13 +279,22 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
         self.resource = Some(resource);
     }
 
+    fn around_scrub<'s>(&'s mut self, resource: &'s EntryResource<'a>) -> Around<'s, 'c, 'a> {
+        Around {
+            organisation: self.organisation,
+            resource,
+            received_ns: self.meta.received_at,
+            scratch: &mut self.batch.scratch,
+        }
+    }
+
     /// Takes the event through the organisation's own steps; nothing when they drop it.
     fn piped<'e>(&mut self, decoded: DecodedEvent<'e, 'a>) -> Option<DecodedEvent<'e, 'a>> {
         let Some(pipeline) = self.organisation.pipeline(self.batch.task.shard.signal) else {
             return Some(decoded);
         };
         let DecodedEvent { event, resource } = decoded;
-        let mut around = Around {
+        let mut around = pipelines::Around {
             resource,
             received_ns: self.meta.received_at,
             arena: self.arena,
@@ -331,13 +340,18 @@ impl<'c: 'a, 'a> EntryPass<'_, 'c, 'a> {
     ) {
         let key = samples::raw_key(detected.event, context);
         let place = (detected.facts.timestamp, self.place.0);
-        let quiet = detected.detection.matches.is_empty();
+        let asks = self
+            .organisation
+            .rules()
+            .asks_after_scrubbing(Signal::Metrics);
+        let quiet = detected.detection.matches.is_empty() && !asks;
         if quiet && self.batch.samples.add_known(key, detected.event, place) {
             // The source was noted with the first sample of the series; its time still counts.
             self.seen_again(place.0);
             return;
         }
-        let scrubbed = detected.scrub(self.organisation.scrubber(), self.arena);
+        let arena = self.arena;
+        let scrubbed = detected.scrub(self.around_scrub(context.resource), arena);
         self.batch.samples.add(key, &scrubbed, context, place);
         self.outcome(&scrubbed, context, id);
     }

@@ -1,6 +1,5 @@
 //! The resource of an entry, scrubbed and encoded once for all its events.
 
-use crate::scrub;
 use bumpalo::Bump;
 use millrace_scrubber::{ClassSet, Scrubber};
 use millrace_shared::rows::encode_map;
@@ -21,7 +20,7 @@ impl<'a> EntryResource<'a> {
     pub(crate) fn new(raw: &Resource<'a>, scrubber: &Scrubber, arena: &'a Bump) -> Self {
         let mut scrubbed = raw.clone();
         let mut classes = ClassSet::EMPTY;
-        scrub::fields(&mut scrubbed.fields, scrubber, arena, &mut classes);
+        scrubber.scrub_fields(&mut scrubbed.fields, arena, &mut classes);
         let mut map = Vec::new();
         encode_map(&scrubbed.fields, &mut map);
         EntryResource {

@@ -11,7 +11,7 @@ use crate::lease::{Lease, Leases, RENEWALS};
 use crate::ledger::{self, Fence};
 use crate::shard::{Plant, Shard};
 use crate::store::Store;
-use crate::{gauges, housekeeping, indicator_files, metrics, notify, quiet};
+use crate::{builtin_rules, gauges, housekeeping, hunt, indicator_files, metrics, notify, quiet};
 use deadpool_postgres::Pool;
 use millrace_feeds::{Fetched, Fetcher};
 use millrace_runtime::redis::open;
@@ -78,29 +78,7 @@ pub async fn run(
         tasks: HashMap::new(),
         held: Arc::clone(&held),
     };
-    let side = [
-        tokio::spawn(refresh_control(
-            Arc::clone(&plant),
-            config.indicators_dir.clone(),
-            shutdown.clone(),
-        )),
-        tokio::spawn(show(Arc::clone(&plant), held, shards, shutdown.clone())),
-        tokio::spawn(keep_house(
-            parts.pool.clone(),
-            config.letter_days,
-            shutdown.clone(),
-        )),
-        tokio::spawn(watch_store(Arc::clone(&plant), shutdown.clone())),
-        tokio::spawn(notice_silence(Arc::clone(&plant), shutdown.clone())),
-        tokio::spawn(notify::run(
-            notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
-            shutdown.clone(),
-        )),
-        tokio::spawn(fetch_feeds(
-            Fetcher::new(parts.pool.clone(), config.notify.outgoing.clone()),
-            shutdown.clone(),
-        )),
-    ];
+    let side = beside(&parts, &plant, (held, shards), &shutdown);
     tracing::info!(worker = config.name, shards, "worker started");
     owner.own(config.lease / RENEWALS, &shutdown).await;
     owner.stop().await;
@@ -108,6 +86,48 @@ pub async fn run(
         let _ = task.await;
     }
     Ok(())
+}
+
+/// What goes on beside the shards, until shutdown.
+fn beside(
+    parts: &Parts,
+    plant: &Arc<Plant>,
+    (held, shards): (Arc<Mutex<Vec<Fence>>>, i16),
+    shutdown: &CancellationToken,
+) -> [JoinHandle<()>; 8] {
+    let config = &parts.config;
+    [
+        tokio::spawn(refresh_control(
+            Arc::clone(plant),
+            config.indicators_dir.clone(),
+            shutdown.clone(),
+        )),
+        tokio::spawn(show(Arc::clone(plant), held, shards, shutdown.clone())),
+        tokio::spawn(keep_house(
+            parts.pool.clone(),
+            config.letter_days,
+            shutdown.clone(),
+        )),
+        tokio::spawn(watch_store(Arc::clone(plant), shutdown.clone())),
+        tokio::spawn(hunt_in_history(
+            Arc::clone(plant),
+            config.hunt,
+            shutdown.clone(),
+        )),
+        tokio::spawn(notice_silence(Arc::clone(plant), shutdown.clone())),
+        tokio::spawn(notify::run(
+            notify::Sender::new(parts.pool.clone(), &config.name, config.notify.clone()),
+            shutdown.clone(),
+        )),
+        tokio::spawn(fetch_feeds(
+            Fetcher::new(
+                parts.pool.clone(),
+                config.notify.outgoing.clone(),
+                config.notify.master.clone(),
+            ),
+            shutdown.clone(),
+        )),
+    ]
 }
 
 /// Waits for the stores and loads what the worker cannot begin without; `None` when stopped first.
@@ -137,10 +157,13 @@ async fn build(parts: &Parts) -> Result<(Arc<Plant>, i16), WorkerError> {
     if let Some(directory) = &config.indicators_dir {
         indicator_files::load(&parts.pool, directory).await?;
     }
+    let mut redis = open(&config.redis_url, REDIS_TIMEOUT)?;
+    let streams = u16::try_from(shards).unwrap_or(1);
+    builtin_rules::offer(&parts.pool, &mut redis, streams).await?;
     let controls = Controls::load(parts.pool.clone(), config.fixed.clone()).await?;
     let plant = Plant {
         redis_url: config.redis_url.clone(),
-        redis: open(&config.redis_url, REDIS_TIMEOUT)?,
+        redis,
         desk: Desk {
             pool: parts.pool.clone(),
             series: SeriesCache::default(),
@@ -174,6 +197,8 @@ impl Owner {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
             }
+            self.leases
+                .begins_with(self.plant.controls.current().revision);
             // A round that hangs must not keep the next renewal from being tried.
             let surplus = match timeout(every.saturating_mul(2), self.leases.round()).await {
                 Ok(Ok(changes)) => changes.surplus,
@@ -361,6 +386,13 @@ async fn fetch_feeds(fetcher: Fetcher, shutdown: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+async fn hunt_in_history(plant: Arc<Plant>, terms: hunt::Terms, shutdown: CancellationToken) {
+    let mut again = Again::every(hunt::EVERY);
+    while again.is_time(&shutdown).await {
+        again.note("retro-hunts", hunt::round(&plant, terms, &shutdown).await);
     }
 }
 

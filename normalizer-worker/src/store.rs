@@ -236,7 +236,8 @@ async fn ask(
     String::from_utf8(bytes).map_err(|_| WorkerError::Store("answer is not text".to_owned()))
 }
 
-fn failed(error: &QueryError) -> WorkerError {
+/// What a question that failed comes to.
+pub(crate) fn failed(error: &QueryError) -> WorkerError {
     WorkerError::Store(shorten(&error.to_string()))
 }
 

@@ -131,8 +131,7 @@ fn tail(
     context: &EntryContext<'_, '_>,
     out: &mut Vec<u8>,
 ) {
-    let classes = scrubbed.classes.union(context.resource.classes);
-    let names: SmallVec<[&str; 8]> = classes.iter().map(Class::as_str).collect();
+    let names: SmallVec<[&str; 8]> = scrubbed.classes.iter().map(Class::as_str).collect();
     let detection = &scrubbed.detection;
     let tail = Tail {
         resource_attributes: PreEncoded(&context.resource.map),

@@ -130,6 +130,8 @@ pub const ROUTES: &[&str] = &[
     "/api/v1/rules/{id}",
     "/api/v1/rules/{id}/enabled",
     "/api/v1/rules/{id}/backtest",
+    "/api/v1/retro-hunts",
+    "/api/v1/retro-hunts/{id}",
     "/api/v1/pipelines",
     "/api/v1/pipelines/test",
     "/api/v1/pipelines/{signal}",

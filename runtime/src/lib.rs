@@ -13,6 +13,7 @@
 //! outgoing  requests to addresses that tenants choose, and that must not lead inside
 //! pg, redis, clickhouse   clients with sane time-outs that never retry what is not idempotent
 //! streams   appending to a stream without being the gateway, once
+//! trail     audit events of our own
 //! ```
 //!
 //! There is no pipeline logic in here: no signal, no batch, no query.
@@ -32,3 +33,4 @@ pub mod redis;
 pub mod clickhouse;
 pub mod outgoing;
 pub mod streams;
+pub mod trail;

@@ -1,7 +1,10 @@
-//! Prints how fast one core scrubs text without and with personal data, and lines of the usual
-//! programs; the lines of files too, where some are named.
+//! Prints how fast one core scrubs text without and with personal data, lines of the usual programs
+//! and short fields; the lines of files too, where some are named.
 //!
 //! `cargo run --release -p millrace-scrubber --example throughput -- /var/log/dpkg.log`
+//!
+//! `--only NAME` measures one set, `--rounds N` passes over each so many times. What one more round
+//! costs under `valgrind --tool=callgrind` are the instructions, which nothing else disturbs.
 
 #![expect(clippy::print_stdout, reason = "its answer is what it prints")]
 
@@ -46,6 +49,53 @@ const PERSONAL: &[&str] = &[
     "Authorization: Bearer 0a1b2c3d4e5f6071{}abc sent upstream",
 ];
 
+/// Values of fields, as most are: short, and one of a kind.
+const FIELDS: &[&str] = &[
+    "GET",
+    "checkout",
+    "200",
+    "prod-eu-1",
+    "10.250.19.102",
+    "/api/v1/orders",
+    "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    "4bf92f3577b34da6a3ce929d0e0e4736",
+    "2026-11-21T04:05:06.123Z",
+    "orders-6b7f9c8d5-x2k4q",
+    "application/json; charset=utf-8",
+    "cache hit for product list",
+    "true",
+    "de-DE,de;q=0.9,en;q=0.8",
+    "com.example.orders.OrderService",
+];
+
+/// What is asked for on the command line.
+struct Asked {
+    only: Option<String>,
+    rounds: usize,
+    files: Vec<String>,
+}
+
+impl Asked {
+    fn read(mut words: impl Iterator<Item = String>) -> Asked {
+        let mut asked = Asked {
+            only: None,
+            rounds: 25,
+            files: Vec::new(),
+        };
+        while let Some(word) = words.next() {
+            match &*word {
+                "--only" => asked.only = words.next(),
+                "--rounds" => {
+                    let rounds = words.next().and_then(|rounds| rounds.parse().ok());
+                    asked.rounds = rounds.unwrap_or(asked.rounds);
+                }
+                _ => asked.files.push(word),
+            }
+        }
+        asked
+    }
+}
+
 /// Lines to scrub, about a tenth of them with personal data if asked for.
 fn lines(personal: bool) -> Vec<String> {
     (0..20_000usize)
@@ -61,12 +111,15 @@ fn lines(personal: bool) -> Vec<String> {
         .collect()
 }
 
-fn measure(scrubber: &Scrubber, name: &str, lines: &[String]) {
+fn measure((scrubber, asked): (&Scrubber, &Asked), name: &str, lines: &[String]) {
+    if asked.only.as_ref().is_some_and(|only| only != name) {
+        return;
+    }
     let bytes: usize = lines.iter().map(String::len).sum();
     let mut arena = Bump::with_capacity(1 << 20);
     let mut rates = Vec::new();
     let mut changed = 0;
-    for _ in 0..25 {
+    for _ in 0..asked.rounds {
         changed = 0;
         let start = Instant::now();
         for line in lines {
@@ -92,43 +145,59 @@ fn measure(scrubber: &Scrubber, name: &str, lines: &[String]) {
 fn main() -> Result<(), millrace_scrubber::PolicyError> {
     let pepper = Pepper::new(1, b"a pepper for measuring")?;
     let scrubber = Scrubber::new(&Policy::default(), pepper)?;
+    let asked = Asked::read(std::env::args().skip(1));
+    let with = (&scrubber, &asked);
     let clean = lines(false);
     let personal = lines(true);
     let mut dice = dice::Dice::new(1);
     let usual: Vec<String> = (0..20_000).map(|_| ordinary::line(&mut dice)).collect();
-    measure(&scrubber, "usual log lines", &usual);
-    measure(&scrubber, "usual, one long text", &[usual.join("\n")]);
-    for path in std::env::args().skip(1) {
-        let bytes = std::fs::read(&path).unwrap_or_default();
+    let fields = FIELDS.iter().cycle().take(2_000 * FIELDS.len());
+    let fields: Vec<String> = fields.map(|field| (*field).to_owned()).collect();
+    measure(with, "usual log lines", &usual);
+    measure(with, "usual, one long text", &[usual.join("\n")]);
+    for path in &asked.files {
+        let bytes = std::fs::read(path).unwrap_or_default();
         let lines: Vec<String> = String::from_utf8_lossy(&bytes)
             .lines()
             .map(str::to_owned)
             .collect();
-        let name = path.rsplit('/').next().unwrap_or_default();
-        measure(&scrubber, name, &lines);
+        measure(with, path.rsplit('/').next().unwrap_or_default(), &lines);
     }
-    measure(&scrubber, "clean strings", &clean);
-    measure(&scrubber, "10 % personal strings", &personal);
+    measure(with, "clean strings", &clean);
+    measure(with, "10 % personal strings", &personal);
+    measure(with, "short fields", &fields);
+    measure(with, "clean, one long text", &[clean.join("\n")]);
+    measure(with, "10 %, one long text", &[personal.join("\n")]);
+    if asked.only.is_none() {
+        measure_each(with);
+        measure_keys(&scrubber);
+    }
+    Ok(())
+}
+
+/// Every line and field by itself.
+fn measure_each(with: (&Scrubber, &Asked)) {
     for (index, line) in CLEAN.iter().enumerate() {
-        measure(
-            &scrubber,
-            &format!("line {index}"),
-            &vec![line.replace("{}", "4711"); 5_000],
-        );
+        let lines = vec![line.replace("{}", "4711"); 5_000];
+        measure(with, &format!("line {index}"), &lines);
     }
-    measure(&scrubber, "clean, one long text", &[clean.join("\n")]);
-    measure(&scrubber, "10 %, one long text", &[personal.join("\n")]);
-    let keys: Vec<String> = [
+    for field in FIELDS {
+        measure(with, field, &vec![(*field).to_owned(); 5_000]);
+    }
+}
+
+/// Names of fields.
+fn measure_keys(scrubber: &Scrubber) {
+    let keys: Vec<&str> = [
         "http.method",
         "user.id",
         "trace_id",
         "attributes.password",
         "service",
     ]
-    .iter()
+    .into_iter()
     .cycle()
     .take(20_000)
-    .map(|key| (*key).to_owned())
     .collect();
     let start = Instant::now();
     let sensitive = keys
@@ -139,5 +208,4 @@ fn main() -> Result<(), millrace_scrubber::PolicyError> {
         "key check {:?} each, {sensitive} sensitive",
         start.elapsed() / 20_000
     );
-    Ok(())
 }

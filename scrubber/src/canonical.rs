@@ -10,11 +10,15 @@ use crate::class::Class;
 /// The spelling that is hashed.
 pub(crate) fn canonical(class: Class, value: &str) -> Cow<'_, str> {
     match class {
-        Class::Email => Cow::Owned(value.replace("%40", "@").to_lowercase()),
-        Class::PaymentCard | Class::Ssn | Class::Phone => {
-            Cow::Owned(value.chars().filter(char::is_ascii_digit).collect())
+        Class::Email => {
+            let plain = value.replace("%40", "@");
+            Cow::Owned(unescaped(plain).to_lowercase())
         }
-        Class::Iban => Cow::Owned(alphanumeric(value).to_ascii_uppercase()),
+        Class::PaymentCard | Class::Ssn | Class::Phone => {
+            let digits = |value: &str| value.chars().filter(char::is_ascii_digit).collect();
+            Cow::Owned(digits(&spaced(value)))
+        }
+        Class::Iban => Cow::Owned(alphanumeric(&spaced(value)).to_ascii_uppercase()),
         Class::Mac => Cow::Owned(alphanumeric(value).to_ascii_lowercase()),
         Class::Ipv4 => value
             .parse::<Ipv4Addr>()
@@ -30,6 +34,19 @@ pub(crate) fn canonical(class: Class, value: &str) -> Cow<'_, str> {
     }
 }
 
+/// The at sign of JSON within JSON, however often it was quoted.
+fn unescaped(address: String) -> String {
+    let Some((local, domain)) = address.split_once(r"\u0040") else {
+        return address;
+    };
+    format!("{}@{domain}", local.trim_end_matches('\\'))
+}
+
+/// Spaces of addresses are no digits of the value.
+fn spaced(value: &str) -> String {
+    value.replace("%20", " ")
+}
+
 fn alphanumeric(value: &str) -> String {
     value.chars().filter(char::is_ascii_alphanumeric).collect()
 }
@@ -42,11 +59,14 @@ mod tests {
     fn spellings_of_one_value_meet() {
         let same = [
             (Class::Email, "Bob@Example.COM", "bob%40example.com"),
+            (Class::Email, "Bob@Example.COM", r"bob\u0040example.com"),
+            (Class::Email, "Bob@Example.COM", r"bob\\\u0040example.com"),
             (
                 Class::PaymentCard,
                 "4111 1111 1111 1111",
                 "4111-1111-1111-1111",
             ),
+            (Class::Ssn, "123-45-6789", "123%2045%206789"),
             (Class::Phone, "+1 (415) 555-2671", "+14155552671"),
             (
                 Class::Iban,

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Most strings end after the triggers: nothing was found, nothing was allocated and the caller
-//! keeps the string it had. What detection and joins need is never eaten: trace ids, UUIDs,
+//! keeps the string it had. The short strings of an event share the windows of one sheet. What detection and joins need is never eaten: trace ids, UUIDs,
 //! digests, version numbers, timestamps and digit runs that fail their checksum.
 //!
 //! Scrubbing is idempotent: what a strategy writes is not found again. The one exception is by
@@ -24,6 +24,7 @@ mod keys;
 mod masks;
 mod triggers;
 mod detect;
+mod sheet;
 mod spans;
 mod canonical;
 mod pseudonym;
@@ -31,6 +32,7 @@ mod pepper;
 mod replace;
 mod scrubber;
 mod event;
+mod trial;
 
 pub use class::{Class, ClassSet};
 pub use pepper::Pepper;

@@ -58,7 +58,8 @@ pub(crate) fn write(
 fn write_mask(out: &mut String<'_>, class: Class, value: &str) {
     match class {
         Class::Email => {
-            let at = value.rfind('@').or_else(|| value.rfind("%40")).unwrap_or(0);
+            let escaped = || value.rfind("%40").or_else(|| value.find(r"\u0040"));
+            let at = value.rfind('@').or_else(escaped).unwrap_or(0);
             let (local, domain) = value.split_at_checked(at).unwrap_or(("", value));
             out.extend(local.chars().next());
             out.push_str("***");

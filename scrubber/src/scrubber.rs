@@ -15,6 +15,7 @@ use crate::keys::{KeyKind, Keys};
 use crate::pepper::Pepper;
 use crate::policy::{Policy, PolicyError, Strategies, Strategy, overlay};
 use crate::replace;
+use crate::sheet::Sheet;
 use crate::spans::{self, Spans};
 
 /// Rounds over one text: ordinary text needs one and a look whether it was enough. Crafted text is
@@ -49,6 +50,11 @@ impl FieldPlan {
     pub const fn replaces_whole_value(&self) -> bool {
         self.whole.is_some()
     }
+
+    /// Whether the value is only looked at where its bytes are of a shape that says so.
+    pub(crate) fn leaves_to_triggers(&self) -> bool {
+        self.whole.is_none() && self.kind != KeyKind::Phone
+    }
 }
 
 /// The strategies of one policy or path rule, and which classes they look for.
@@ -67,8 +73,12 @@ pub struct Scrubber {
     /// One per path rule.
     tables: Vec<Table>,
     exact: HashMap<Box<str>, usize, FixedState>,
+    /// The first letters of all paths that have rules: most others end here.
+    firsts: u32,
     /// Prefixes with their dot, the longest first.
     prefixes: Vec<(Box<str>, usize)>,
+    /// What is looked for anywhere.
+    looked_for: ClassSet,
     keys: Keys,
     pepper: Pepper,
 }
@@ -95,7 +105,9 @@ impl Scrubber {
             base: Table::new(base, None),
             tables: Vec::with_capacity(policy.paths.len()),
             exact: HashMap::default(),
+            firsts: 0,
             prefixes: Vec::new(),
+            looked_for: ClassSet::EMPTY,
             keys: Keys::new(
                 lower_set(&policy.sensitive_keys),
                 lower_set(&policy.plain_keys),
@@ -107,6 +119,7 @@ impl Scrubber {
             scrubber
                 .tables
                 .push(Table::new(overlay(base, &rule.classes), rule.value));
+            scrubber.firsts |= first_letter(&rule.path);
             match rule.path.strip_suffix('*') {
                 Some(prefix) => scrubber.prefixes.push((prefix.into(), index)),
                 None => drop(scrubber.exact.insert(rule.path.as_str().into(), index)),
@@ -115,6 +128,10 @@ impl Scrubber {
         scrubber
             .prefixes
             .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        scrubber.looked_for = scrubber
+            .tables
+            .iter()
+            .fold(scrubber.base.active, |all, table| all.union(table.active));
         Ok(scrubber)
     }
 
@@ -122,7 +139,7 @@ impl Scrubber {
     #[must_use]
     #[inline]
     pub fn plan(&self, path: &str) -> FieldPlan {
-        let table = if self.tables.is_empty() {
+        let table = if self.firsts & first_letter(path) == 0 {
             usize::MAX
         } else {
             self.rule_for(path)
@@ -211,6 +228,11 @@ impl Scrubber {
                 .next()
                 .map_or("[REDACTED]", Class::placeholder),
         })
+    }
+
+    /// Looks at the texts of a sheet for whatever any path is looked at.
+    pub(crate) fn read(&self, sheet: &mut Sheet) {
+        sheet.read(self.looked_for, &self.keys);
     }
 
     /// What hashes and pseudonyms are made with.
@@ -367,6 +389,14 @@ fn push_quotes(out: &mut BumpString<'_>, quotes: Option<u8>) {
     if let Some(backslashes) = quotes {
         out.extend(std::iter::repeat_n('\\', usize::from(backslashes)));
         out.push('"');
+    }
+}
+
+/// The first letter of a path as a bit; all of them for `*`, which any path begins like.
+fn first_letter(path: &str) -> u32 {
+    match path.as_bytes().first() {
+        Some(b'*') | None => u32::MAX,
+        Some(first) => 1 << (first & 0x1f),
     }
 }
 

@@ -1,101 +1,160 @@
-//! Which positions of a window deserve a detector: shapes of bits, decided for 64 positions at once.
+//! Which positions of a window deserve a detector: shapes of bits, decided for 64 positions at once,
+//! or for two windows side by side.
 //!
 //! A trigger may be wrong, never missing: detectors judge, triggers only save them the work. All
 //! shapes are short, so that windows that overlap a little cut none in two.
 
+use wide::u64x2;
+
 use crate::class::{Class, ClassSet};
-use crate::masks::Masks;
+use crate::masks::{Bits, Masks};
 
 /// How far from its trigger a shape reaches at most, less one: a run of sixteen.
 pub(crate) const REACH: usize = 15;
+/// How far before its trigger a shape looks: an escape of three bytes.
+pub(crate) const BEHIND: usize = 3;
+/// How far a trigger would look back if it could: an escape of six bytes. Where it cannot, it stays.
+const FAR_BEHIND: usize = 6;
 
-/// The positions for each family of detectors.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Triggers {
-    /// A mark that is worth a look by itself: `@`, `%`, `=`, `>`, `+` or `(`.
-    pub(crate) mark: u64,
-    /// A colon that may stand between a name and a value.
-    pub(crate) colon: u64,
-    /// The first dash of a flag.
-    pub(crate) flag: u64,
-    /// The start of a run of word bytes that is long enough for a token, or of a part of one.
-    pub(crate) token: u64,
-    /// What may be `Bearer` or `Basic`.
-    pub(crate) scheme: u64,
-    /// The first of five dashes.
-    pub(crate) dashes: u64,
-    /// The slash before what may be `home` or `Users`.
-    pub(crate) home: u64,
-    /// The first mark of a hardware address.
-    pub(crate) mac: u64,
-    /// The start of digits that may be a card, a social security or telephone number.
-    pub(crate) digits: u64,
-    /// The second mark of a number in short groups.
-    pub(crate) groups: u64,
-    /// Two letters and two digits.
-    pub(crate) iban: u64,
-    /// A dot between digits.
-    pub(crate) ipv4: u64,
-    /// A colon that may be an IPv6 address's first.
-    pub(crate) ipv6: u64,
+/// Which positions of a window are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<B> {
+    pub(crate) counts: B,
+    /// Positions of whose escapes a part may lie before the window.
+    pub(crate) unseen: B,
 }
 
-impl Triggers {
-    /// The triggers of a window, at the positions that count. What lies before and after the
+impl Asked<u64> {
+    /// All of a text that fits into one window.
+    pub(crate) const ALL: Asked<u64> = Asked {
+        counts: u64::MAX,
+        unseen: 0,
+    };
+
+    /// Those of a window that begins inside the text, or at its start.
+    pub(crate) const fn within(counts: u64, offset: usize) -> Asked<u64> {
+        let unseen = if offset == 0 {
+            0
+        } else {
+            (1 << FAR_BEHIND) - 1
+        };
+        Asked { counts, unseen }
+    }
+}
+
+impl Asked<u64x2> {
+    /// Those of two windows.
+    pub(crate) const fn both(first: Asked<u64>, second: Asked<u64>) -> Asked<u64x2> {
+        Asked {
+            counts: u64x2::new([first.counts, second.counts]),
+            unseen: u64x2::new([first.unseen, second.unseen]),
+        }
+    }
+}
+
+/// The positions for each family of detectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Triggers<B> {
+    /// A mark that is worth a look by itself: `@`, `%` or `+` or `(` before a digit, the `u` of
+    /// `\u0040`.
+    pub(crate) mark: B,
+    /// `=`, `>` or a full-width mark that may stand between a name and a value.
+    pub(crate) sign: B,
+    /// A colon that may do so.
+    pub(crate) colon: B,
+    /// A quote behind a word: `PASSWORD '…'`.
+    pub(crate) quote: B,
+    /// The first dash of a flag.
+    pub(crate) flag: B,
+    /// The start of a run of word bytes that is long enough for a token, or of a part of one.
+    pub(crate) token: B,
+    /// What may be `Bearer` or `Basic`.
+    pub(crate) scheme: B,
+    /// The first of five dashes.
+    pub(crate) dashes: B,
+    /// The slash before what may be `home` or `Users`.
+    pub(crate) home: B,
+    /// The first mark of a hardware address.
+    pub(crate) mac: B,
+    /// The start of digits that may be a card, a social security or telephone number.
+    pub(crate) digits: B,
+    /// The second mark of a number in short groups.
+    pub(crate) groups: B,
+    /// Two letters and two digits.
+    pub(crate) iban: B,
+    /// A dot between digits.
+    pub(crate) ipv4: B,
+    /// A colon that may be an IPv6 address's first.
+    pub(crate) ipv6: B,
+}
+
+impl<B: Bits> Triggers<B> {
+    /// The triggers of a window, counted or not but for `groups`. What lies before and after the
     /// window reads as bytes of no kind.
     #[inline(always)]
-    pub(crate) fn of(masks: &Masks, counts: u64, active: ClassSet) -> Triggers {
+    pub(crate) fn of(masks: &Masks<B>, asked: &Asked<B>, active: ClassSet) -> Triggers<B> {
         let Masks {
             digit,
             letter,
             word,
             dash,
+            space,
             dot,
             colon,
             slash,
-            mark,
+            open,
+            plus,
             ..
         } = *masks;
-        let word_start = word & !(word << 1) & counts;
+        let marks = masks.at | masks.percent | masks.sign | plus | open;
+        let word_start = word & !(word << 1);
         // Words start behind escapes too: `\n` of JSON, `%3D` of addresses.
-        let seen_start = word_start | word & (slash << 2 | mark << 3) & counts;
+        let seen_start = word_start | word & (slash << 2 | marks << 3);
         // A token's prefix begins a word, or a part of one behind `-` or `_`.
-        let token_start = word_start | letter & !((letter | digit) << 1) & counts;
-        let fives = dash & dash >> 1 & dash >> 2 & dash >> 3 & dash >> 4 & !(dash << 1);
+        let name = letter | digit;
+        let token_start = word_start | letter & !(name << 1);
+        let (names, dashes, digits) = (name & name >> 1, dash & dash >> 1, digit & digit >> 1);
+        let dotted = dot & dot >> 5 & names >> 1 & names >> 3;
         let mut triggers = Triggers {
-            mark: mark & counts,
-            colon: colon & !(digit << 1) & counts,
-            flag: seen_start & dash & dash >> 1 & letter >> 2,
+            mark: masks.at
+                | (masks.percent | plus | open) & digit >> 1
+                | masks.unicode_at & slash << 1,
+            sign: masks.sign | masks.full,
+            colon: colon & !(digit << 1),
+            quote: masks.quote & ((space | open) << 1) & ((letter | space) << 2),
+            flag: seen_start & dashes & letter >> 2,
             token: token_start & in_a_row_16(word),
             scheme: seen_start & masks.scheme,
-            dashes: fives & counts,
-            home: slash & masks.home >> 1 & counts,
-            mac: (five_by_three(colon) | five_by_three(dash) | dot & dot >> 5) & counts,
-            digits: 0,
-            groups: 0,
-            iban: seen_start & letter & letter >> 1 & digit >> 2 & digit >> 3,
-            ipv4: 0,
-            ipv6: 0,
+            dashes: dashes & dashes >> 2 & dash >> 4 & !(dash << 1),
+            home: slash & masks.home >> 1,
+            mac: five_by_three(colon | dash) | dotted,
+            digits: numbers(masks, digits, asked.unseen),
+            groups: groups(masks, digits, asked.counts),
+            iban: seen_start & letter & letter >> 1 & digits >> 2,
+            ipv4: B::NONE,
+            ipv6: B::NONE,
         };
-        if digit != 0 {
-            triggers.digits = digits(masks) & counts;
-            triggers.groups = groups(masks, counts);
-        }
         if active.contains(Class::Ipv4) {
-            triggers.ipv4 = dot & digit << 1 & digit >> 1 & counts;
+            triggers.ipv4 = dot & digit << 1 & digit >> 1;
         }
         if active.contains(Class::Ipv6) {
             let near = colon >> 1 | colon >> 2 | colon >> 3 | colon >> 4 | colon >> 5;
-            triggers.ipv6 = colon & near & !(colon << 1) & counts;
+            triggers.ipv6 = colon & near & !(colon << 1);
         }
         triggers
     }
 
-    /// Whether there is none.
+    /// The marks that may stand between a name and a value: most names are not ours.
     #[inline(always)]
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.mark
-            | self.colon
+    pub(crate) fn between(&self, counts: B) -> B {
+        (self.sign | self.colon) & counts
+    }
+
+    /// All but those.
+    #[inline(always)]
+    pub(crate) fn others(&self, counts: B) -> B {
+        let counted = self.mark
+            | self.quote
             | self.flag
             | self.token
             | self.scheme
@@ -103,17 +162,64 @@ impl Triggers {
             | self.home
             | self.mac
             | self.digits
-            | self.groups
             | self.iban
             | self.ipv4
-            | self.ipv6
-            == 0
+            | self.ipv6;
+        counted & counts | self.groups
+    }
+}
+
+impl Triggers<u64> {
+    /// Those that count, with these of the marks between names and values only.
+    #[inline(always)]
+    pub(crate) const fn counted(self, counts: u64, names: u64) -> Triggers<u64> {
+        Triggers {
+            mark: self.mark & counts,
+            sign: self.sign & names,
+            colon: self.colon & names,
+            quote: self.quote & counts,
+            flag: self.flag & counts,
+            token: self.token & counts,
+            scheme: self.scheme & counts,
+            dashes: self.dashes & counts,
+            home: self.home & counts,
+            mac: self.mac & counts,
+            digits: self.digits & counts,
+            groups: self.groups,
+            iban: self.iban & counts,
+            ipv4: self.ipv4 & counts,
+            ipv6: self.ipv6 & counts,
+        }
+    }
+}
+
+impl Triggers<u64x2> {
+    /// Those of one of the two windows, which the function takes.
+    #[inline(always)]
+    pub(crate) fn of_window(&self, take: impl Fn(u64x2) -> u64) -> Triggers<u64> {
+        Triggers {
+            mark: take(self.mark),
+            sign: take(self.sign),
+            colon: take(self.colon),
+            quote: take(self.quote),
+            flag: take(self.flag),
+            token: take(self.token),
+            scheme: take(self.scheme),
+            dashes: take(self.dashes),
+            home: take(self.home),
+            mac: take(self.mac),
+            digits: take(self.digits),
+            groups: take(self.groups),
+            iban: take(self.iban),
+            ipv4: take(self.ipv4),
+            ipv6: take(self.ipv6),
+        }
     }
 }
 
 /// Where sixteen bits in a row are set.
 #[inline(always)]
-const fn in_a_row_16(mask: u64) -> u64 {
+fn in_a_row_16<B: Bits>(mask: B) -> B {
     let two = mask & mask >> 1;
     let four = two & two >> 2;
     let eight = four & four >> 4;
@@ -122,36 +228,56 @@ const fn in_a_row_16(mask: u64) -> u64 {
 
 /// Where five bits follow each other at a distance of three.
 #[inline(always)]
-const fn five_by_three(mask: u64) -> u64 {
+fn five_by_three<B: Bits>(mask: B) -> B {
     let two = mask & mask >> 3;
     two & two >> 6 & mask >> 12
 }
 
 /// Where digits start that look like one of the numbers: eight or more in a row; groups of 3-2-4,
-/// of 3-3-4, of 4 and at least 4, of 5 and 5; or a leading zero that belongs to no time or date.
+/// of 3-3-4, of 4 and at least 4, of 5 and 5, with `+` between them too, or 3 and 4 before an escape
+/// such as `%20`; or a leading zero that belongs to no time or date. `two` has the pairs of digits.
 #[inline(always)]
-const fn digits(masks: &Masks) -> u64 {
-    let Masks {
-        digit, gap, colon, ..
-    } = *masks;
-    let start = digit & !(digit << 1);
-    let two = digit & digit >> 1;
+fn numbers<B: Bits>(masks: &Masks<B>, two: B, unseen: B) -> B {
+    let Masks { digit, zero, .. } = *masks;
+    let joint = masks.gap | masks.plus;
+    let escape = masks.percent & digit >> 1;
+    let start = digit & !(digit << 1) & !grown_on(masks, unseen);
     let three = two & digit >> 2;
     let four = two & two >> 2;
     let eight = four & four >> 4;
-    let in_threes = three & gap >> 3 & two >> 4;
-    let ssn = in_threes & !(masks.dot >> 3) & gap >> 6 & four >> 7;
+    let before_four = joint & four >> 1;
     // An address of a machine has no group of four.
-    let american = in_threes & digit >> 6 & gap >> 7 & four >> 8;
-    let fours = four & gap >> 4 & four >> 5;
-    let fives = four & digit >> 4 & gap >> 5 & four >> 6 & digit >> 10;
-    let zero = masks.zero & digit >> 1 & !(after_date(masks) | colon >> 2);
-    start & (eight | ssn | american | fours | fives | zero)
+    let american = digit >> 6 & before_four >> 7;
+    let in_threes =
+        joint >> 3 & two >> 4 & (before_four >> 6 & !(masks.dot >> 3) | american) | escape >> 3;
+    let fives = digit >> 4 & before_four >> 5 & digit >> 10;
+    let in_fours = before_four >> 4 | escape >> 4 | fives;
+    let leading = zero & two & !(after_date(masks) | no_number(masks, two));
+    start & (eight | three & in_threes | four & in_fours | leading)
+}
+
+/// The positions behind a letter or `_` that no escape ends with: what grows there is a name.
+#[inline(always)]
+fn grown_on<B: Bits>(masks: &Masks<B>, unseen: B) -> B {
+    let slash = masks.slash;
+    let escape = slash << 2 | masks.percent << 3 | slash << 6 | unseen;
+    (masks.word & !masks.dash) << 1 & !escape
+}
+
+/// Where two digits can begin no number: before a colon; with neither digit nor parenthesis beyond
+/// the byte behind them; and before two more and a colon, as in `09 06:07`.
+#[inline(always)]
+fn no_number<B: Bits>(masks: &Masks<B>, two: B) -> B {
+    let Masks {
+        digit, colon, gap, ..
+    } = *masks;
+    let alone = !(digit >> 2) & !((digit | masks.open) >> 3);
+    alone | (colon | gap & two >> 1 & colon >> 3) >> 2
 }
 
 /// The positions behind marks that stand within times, dates, addresses and paths.
 #[inline(always)]
-const fn after_date(masks: &Masks) -> u64 {
+fn after_date<B: Bits>(masks: &Masks<B>) -> B {
     (masks.dash | masks.dot | masks.slash | masks.colon & masks.digit << 1) << 1
 }
 
@@ -159,15 +285,14 @@ const fn after_date(masks: &Masks) -> u64 {
 /// with spaces or dashes between: telephone numbers of many countries. Adding a start to a row of
 /// digits carries to its end, so that all rows of a window are walked at once.
 #[inline(always)]
-const fn groups(masks: &Masks, counts: u64) -> u64 {
+fn groups<B: Bits>(masks: &Masks<B>, two: B, counts: B) -> B {
     let Masks {
-        digit, gap, dot, ..
+        digit, dash, space, ..
     } = *masks;
-    let two = digit & digit >> 1;
     let start = digit & !(digit << 1) & !(two & two >> 2) & !after_date(masks) & counts;
-    let mark = gap & !dot & two >> 1;
-    let first = digit.wrapping_add(start) & !digit & mark;
-    let second = digit.wrapping_add(first << 1) & !digit;
+    let mark = (dash | space) & two >> 1;
+    let first = digit.carry(start) & !digit & mark;
+    let second = digit.carry(first << 1) & !digit;
     second & mark
 }
 
@@ -175,8 +300,9 @@ const fn groups(masks: &Masks, counts: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Triggers {
-        Triggers::of(&Masks::at(text.as_bytes(), 0), u64::MAX, ClassSet::ALL)
+    fn of(text: &str) -> Triggers<u64> {
+        let triggers = Triggers::of(&Masks::at(text.as_bytes(), 0), &Asked::ALL, ClassSet::ALL);
+        triggers.counted(u64::MAX, u64::MAX)
     }
 
     #[test]
@@ -186,6 +312,18 @@ mod tests {
         assert_eq!(of("a 4111 1111").digits, 1 << 2);
         assert_eq!(of("a 12345678").digits, 1 << 2);
         assert_eq!(of("a 98765 43210").digits, 1 << 2);
+        assert_eq!(of("q=4111+1111").digits, 1 << 2);
+        assert_eq!(of("q=4111%201111").digits, 1 << 2);
+        assert_eq!(of("q=123%2045%206789").digits & 1 << 2, 1 << 2);
+        assert_eq!(of("a\\n12345678").digits, 1 << 3);
+        assert_eq!(of("a%3D12345678").digits, 1 << 4);
+        assert_eq!(of("a\\u003d12345678").digits & 1 << 7, 1 << 7);
+        assert_eq!(of("ab12345678 x_12345678").digits, 0);
+        assert_eq!(of("a (02) 9374").digits, 0);
+        assert_eq!(of("a 02 (93").digits, 1 << 2);
+        assert_eq!(of("bob\\u0040example").mark, 1 << 4);
+        assert_eq!(of("PASSWORD 'x'").quote, 1 << 9);
+        assert_eq!(of("密码：x").sign, 1 << 6);
         assert_eq!(of("a 91 234 56").groups, 1 << 8);
         assert_eq!(of("8-912-345").groups, 1 << 5);
         assert_eq!(of("2026-11-21 04:05").groups, 0);
@@ -210,10 +348,15 @@ mod tests {
             "2026-11-21 04:05:06 took 12 ms",
             "GET /api/v1 200",
             "v1.2.3, 17",
+            "09 06:07:04 [09/Nov/2026]",
+            "10.1.23.4 port 54106",
+            "/usr/lib/x86_64 /host",
+            "be (bad) on 100 % + more",
         ] {
             let masks = Masks::at(text.as_bytes(), 0);
-            let triggers = Triggers::of(&masks, u64::MAX, ClassSet::of(Class::Email));
-            assert!(triggers.is_empty(), "{text}: {triggers:?}");
+            let triggers = Triggers::of(&masks, &Asked::ALL, ClassSet::of(Class::Email));
+            let any = triggers.between(u64::MAX) | triggers.others(u64::MAX);
+            assert_eq!(any, 0, "{text}: {triggers:?}");
         }
     }
 }

@@ -223,6 +223,31 @@ fn named_values_are_redacted() {
 }
 
 #[test]
+fn named_values_of_addresses_sql_and_other_scripts_are_redacted() {
+    assert_redacted(&[
+        (
+            "user%5Bpassword%5D=hunter2&x=1",
+            "user%5Bpassword%5D=[SECRET]&x=1",
+        ),
+        (
+            "user%5Btoken%5D=hunter2&x=1",
+            "user%5Btoken%5D=[SECRET]&x=1",
+        ),
+        ("密码：hunter2，请重试", "密码：[SECRET]，请重试"),
+        ("password＝hunter2 x", "password＝[SECRET] x"),
+        (
+            "ALTER USER bob WITH PASSWORD 'it''s1' VALID UNTIL 'infinity'",
+            "ALTER USER bob WITH PASSWORD '[SECRET]' VALID UNTIL 'infinity'",
+        ),
+        (
+            "create user x identified by 'hunter2'; next",
+            "create user x identified by '[SECRET]'; next",
+        ),
+        ("SET PASSWORD('hunter2')", "SET PASSWORD('[SECRET]')"),
+    ]);
+}
+
+#[test]
 fn what_joins_and_detection_need_is_kept() {
     for text in [
         "author=bob authored_by: alice authority=x",

@@ -180,6 +180,9 @@ roles! {
     LinkAttribute = "",
     /// Resource attribute, under its key.
     ResourceAttribute = "",
+    /// A class of personal data that was scrubbed from the event. Never sent: it is there once the
+    /// event is scrubbed, one field a class.
+    PiiClass = "pii.class",
 }
 
 impl Role {

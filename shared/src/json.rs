@@ -55,11 +55,26 @@ impl<'a> Str<'a> {
     /// # Errors
     /// [`LoneSurrogate`] when an escape names half a surrogate pair.
     pub fn text(self, arena: &'a Bump) -> Result<&'a str, LoneSurrogate> {
-        if self.escaped {
-            unescape(self.raw, arena)
-        } else {
-            Ok(self.raw)
+        if !self.escaped {
+            return Ok(self.raw);
         }
+        let mut out = bumpalo::collections::String::with_capacity_in(self.raw.len(), arena);
+        unescape(self.raw, &mut |piece| out.push_str(piece))?;
+        Ok(out.into_bump_str())
+    }
+
+    /// The text itself, where it is written without an escape.
+    #[must_use]
+    pub fn plain(self) -> Option<&'a str> {
+        (!self.escaped).then_some(self.raw)
+    }
+
+    /// Adds the text itself to another, for those that have no arena.
+    ///
+    /// # Errors
+    /// [`LoneSurrogate`] when an escape names half a surrogate pair; what stands before it was added.
+    pub fn append_to(self, out: &mut String) -> Result<(), LoneSurrogate> {
+        unescape(self.raw, &mut |piece| out.push_str(piece))
     }
 
     /// Bytes between the quotes, escapes counted as written.
@@ -421,47 +436,38 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Resolves the escapes of a scanned string (they are known to be well formed).
-fn unescape<'a>(raw: &str, arena: &'a Bump) -> Result<&'a str, LoneSurrogate> {
-    let mut out = bumpalo::collections::String::with_capacity_in(raw.len(), arena);
+/// Resolves the escapes of a scanned string (they are known to be well formed), piece by piece.
+fn unescape(raw: &str, put: &mut impl FnMut(&str)) -> Result<(), LoneSurrogate> {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        out.push_str(rest.get(..at).unwrap_or(""));
+        put(rest.get(..at).unwrap_or(""));
         let escape = rest.get(at + 1..).unwrap_or("");
-        let taken = match escape.as_bytes().first().copied().unwrap_or(0) {
-            b'b' => push(&mut out, '\u{8}'),
-            b'f' => push(&mut out, '\u{c}'),
-            b'n' => push(&mut out, '\n'),
-            b'r' => push(&mut out, '\r'),
-            b't' => push(&mut out, '\t'),
-            b'u' => unicode_escape(escape, &mut out)?,
-            byte => push(&mut out, char::from(byte)),
+        let (letter, taken) = match escape.as_bytes().first().copied().unwrap_or(0) {
+            b'b' => ('\u{8}', 1),
+            b'f' => ('\u{c}', 1),
+            b'n' => ('\n', 1),
+            b'r' => ('\r', 1),
+            b't' => ('\t', 1),
+            b'u' => unicode_escape(escape)?,
+            byte => (char::from(byte), 1),
         };
+        put(letter.encode_utf8(&mut [0; 4]));
         rest = escape.get(taken..).unwrap_or("");
     }
-    out.push_str(rest);
-    Ok(out.into_bump_str())
+    put(rest);
+    Ok(())
 }
 
-fn push(out: &mut bumpalo::collections::String<'_>, c: char) -> usize {
-    out.push(c);
-    1
-}
-
-/// Decodes `uXXXX` or `uXXXX\uXXXX` and returns how many bytes it took.
-fn unicode_escape(
-    escape: &str,
-    out: &mut bumpalo::collections::String<'_>,
-) -> Result<usize, LoneSurrogate> {
+/// Decodes `uXXXX` or `uXXXX\uXXXX`; with how many bytes it took.
+fn unicode_escape(escape: &str) -> Result<(char, usize), LoneSurrogate> {
     let unit = |from: usize| {
         escape
             .get(from..from + 4)
             .and_then(|hex| u32::from_str_radix(hex, 16).ok())
     };
     let high = unit(1).ok_or(LoneSurrogate)?;
-    if let Some(c) = char::from_u32(high) {
-        out.push(c);
-        return Ok(5);
+    if let Some(letter) = char::from_u32(high) {
+        return Ok((letter, 5));
     }
     let pair = escape.get(5..7) == Some("\\u");
     let low = if pair { unit(7) } else { None }.ok_or(LoneSurrogate)?;
@@ -469,8 +475,7 @@ fn unicode_escape(
         return Err(LoneSurrogate);
     }
     let code = 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-    out.push(char::from_u32(code).ok_or(LoneSurrogate)?);
-    Ok(11)
+    Ok((char::from_u32(code).ok_or(LoneSurrogate)?, 11))
 }
 
 #[cfg(test)]
@@ -557,6 +562,12 @@ mod tests {
             read(r#""a\tb\\\"\/\u00e9\ud83d\ude00""#),
             Ok("a\tb\\\"/é😀")
         );
+        let string = |text: &'static str| Reader::new(text).string().unwrap();
+        let mut longer = "so: ".to_owned();
+        string(r#""\u00e9\n""#).append_to(&mut longer).unwrap();
+        assert_eq!(longer, "so: é\n");
+        assert_eq!(string(r#""a b""#).plain(), Some("a b"));
+        assert_eq!(string(r#""a\tb""#).plain(), None);
         for bad in [
             r#""\ud800""#,
             r#""\udc00x""#,

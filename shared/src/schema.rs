@@ -29,6 +29,9 @@ pub const TIMESCALE: &[&str] = &[
     "095_windows.sql",
     "100_indicator_feeds.sql",
     "105_privacy.sql",
+    "110_retro_hunt.sql",
+    "120_builtin_rules.sql",
+    "130_feed_credentials.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

@@ -100,7 +100,7 @@ pub const SETTINGS: &[Setting] = &[
         "MILLRACE_MASTER_KEY",
         Some(""),
         Reader::All,
-        "64 hexadecimal digits that seal the ingest secrets and the addresses of notification channels (`openssl rand -hex 32`). This or `MILLRACE_MASTER_KEY_FILE`.",
+        "64 hexadecimal digits that seal the ingest secrets, the addresses of notification channels and the credentials of feeds (`openssl rand -hex 32`). This or `MILLRACE_MASTER_KEY_FILE`.",
     ),
     setting(
         "MILLRACE_MASTER_KEY_FILE",
@@ -365,6 +365,18 @@ pub const SETTINGS: &[Setting] = &[
         Some("1000000"),
         Reader::Worker,
         "Metric series an organisation may have.",
+    ),
+    setting(
+        "MILLRACE_RETRO_HUNT_DAYS",
+        Some("30"),
+        Reader::Worker,
+        "Days of stored history that are searched when a feed brings new indicators; 0 for none.",
+    ),
+    setting(
+        "MILLRACE_RETRO_HUNT_ROWS_PER_S",
+        Some("50000"),
+        Reader::Worker,
+        "Stored events looked at in a second for new indicators.",
     ),
     setting(
         "MILLRACE_QUERY_LISTEN",

@@ -1,18 +1,17 @@
-//! The rules that a new organisation starts with: data, each with its own test cases.
-//!
-//! Left out: secret leak in logs (known only after scrubbing, which comes after detection), and the
-//! organisations' own monitors.
+//! The rules that a new organisation starts with: data, each with its own test cases. Those that are
+//! there are offered what is new by its version, so a rule that is changed gets another one.
 
 use crate::rules::{Problem, RuleDef};
 use serde_json::Value;
 
 /// The documents: administration of directories and office services, activity that adds up,
-/// attacks seen in one event or one session, behaviour unlike what was before.
-const DOCUMENTS: [&str; 4] = [
+/// attacks seen in one event or one session, behaviour unlike what was before, secrets that leak.
+const DOCUMENTS: [&str; 5] = [
     include_str!("directory.json"),
     include_str!("activity.json"),
     include_str!("threats.json"),
     include_str!("behaviour.json"),
+    include_str!("leaks.json"),
 ];
 
 /// All built-in rules.
@@ -33,11 +32,20 @@ pub fn rules() -> Result<Vec<RuleDef>, Problem> {
     Ok(rules)
 }
 
+/// The documents of all built-in rules, as a list.
+///
+/// # Errors
+/// Those of [`rules`].
+pub fn documents() -> Result<Value, Problem> {
+    Ok(rules()?.iter().map(RuleDef::to_json).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::trial::run_tests;
     use crate::rules::{BusinessHours, Expect, OrgSettings, RuleSet};
+    use sha2::{Digest as _, Sha256};
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
@@ -70,6 +78,36 @@ mod tests {
         let (set, errors) = RuleSet::compile(rules.into_iter().map(Arc::new), SETTINGS);
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(set.rules().len(), ids.len());
+    }
+
+    /// Organisations that have a rule are offered it anew by its version alone.
+    #[test]
+    fn a_rule_that_says_something_else_has_another_version() {
+        let known: Vec<&str> = include_str!("versions.txt").lines().collect();
+        let mut named = BTreeSet::new();
+        for line in &known {
+            let (rule, _) = line.rsplit_once(' ').unwrap();
+            assert!(named.insert(rule), "{rule} is there twice");
+        }
+        let mut missing = Vec::new();
+        for rule in rules().unwrap() {
+            let mut said = rule.to_json();
+            for name in ["version", "enabled", "tests"] {
+                said.as_object_mut().unwrap().remove(name);
+            }
+            let digest: [u8; 32] = Sha256::digest(said.to_string()).into();
+            let (first, _) = digest.split_first_chunk::<8>().unwrap();
+            let digest = u64::from_be_bytes(*first);
+            let line = format!("{} {} {digest:016x}", rule.id, rule.version);
+            if !known.contains(&line.as_str()) {
+                missing.push(line);
+            }
+        }
+        assert!(
+            missing.is_empty(),
+            "raise the versions of these, and add to versions.txt:\n{}",
+            missing.join("\n")
+        );
     }
 
     #[test]

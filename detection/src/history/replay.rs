@@ -114,6 +114,8 @@ impl Replay {
         self.newest_ns = self.newest_ns.max(at_ns);
         self.found.clear();
         self.set.evaluate(&view, &mut self.scratch, &mut self.found);
+        self.set
+            .evaluate_scrubbed(&view, &mut self.scratch, &mut self.found);
         let Replay {
             set,
             found,

@@ -236,8 +236,8 @@ const SAY_VALUES: &[(&str, &str, usize)] = &[
     ),
     (
         "[url:value = 'http://a.example.com/it\\'s']",
-        // A URL ends at an apostrophe, here as in events.
-        "http://a.example.com/it",
+        // An apostrophe is part of a URL, here as in events.
+        "http://a.example.com/it's",
         0,
     ),
     (

@@ -27,7 +27,7 @@ const fn class(byte: u8) -> u8 {
     }
     let not_in_url = matches!(
         byte,
-        b'"' | b'\'' | b'<' | b'>' | b'`' | b'|' | b'\\' | b'^' | b'{' | b'}'
+        b'"' | b'<' | b'>' | b'`' | b'|' | b'\\' | b'^' | b'{' | b'}'
     );
     if byte.is_ascii_graphic() && !not_in_url {
         class |= URL;

@@ -151,7 +151,8 @@ const fn worth_reading(role: Role) -> bool {
         | Role::EndTime
         | Role::Duration
         | Role::Performance
-        | Role::SpanEventTime => false,
+        | Role::SpanEventTime
+        | Role::PiiClass => false,
         Role::Service
         | Role::Host
         | Role::Environment

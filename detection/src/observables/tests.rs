@@ -57,6 +57,34 @@ fn addresses_and_networks() {
 }
 
 #[test]
+fn an_apostrophe_ends_a_url_that_stands_behind_one() {
+    for (text, url) in [
+        ("'http://evil.com/a'", "http://evil.com/a"),
+        ("{'u': 'http://evil.com/a', 'b': 'c'}", "http://evil.com/a"),
+        ("['http://evil.com/a','b','c']", "http://evil.com/a"),
+        ("x='http://evil.com'", "http://evil.com"),
+        ("'hxxp://evil[.]com/a'b", "http://evil.com/a"),
+        // No apostrophe before it: those within are its own, one at its end is not.
+        (
+            "http://evil.com/it's/b?c='d'&e",
+            "http://evil.com/it's/b?c='d'&e",
+        ),
+        ("see http://evil.com/it's.", "http://evil.com/it's"),
+        ("'see http://evil.com/a'", "http://evil.com/a"),
+        ("'see http://evil.com/'.", "http://evil.com"),
+        ("http://evil.com','b'", "http://evil.com"),
+        ("http://evil.com'/a", "http://evil.com"),
+    ] {
+        is(text, &[(Kind::Url, url), (Kind::Domain, "evil.com")]);
+    }
+    // A value by itself is the same.
+    assert_eq!(
+        guess("http://evil.com/it's"),
+        Some((Kind::Url, "http://evil.com/it's".to_owned()))
+    );
+}
+
+#[test]
 fn domains_but_not_files_and_code() {
     is(
         "lookup of WWW.Evil.COM failed, t.co.",

@@ -1,4 +1,8 @@
 //! URLs: their parts, and their canonical spelling.
+//!
+//! An apostrophe is legal in a path (RFC 3986, sub-delims) and is the usual quote of texts: a URL that
+//! stands behind one ends at the next, any other keeps those within it. The server's name never holds
+//! one, and one at the very end is taken for a quote.
 
 use super::bytes::{self, URL, is};
 use bumpalo::Bump;
@@ -35,6 +39,8 @@ pub(super) struct Head<'t> {
     pub(super) host: &'t str,
     port: &'t str,
     in_brackets: bool,
+    /// Whether an apostrophe stands before it.
+    quoted: bool,
 }
 
 /// A URL where it stands in a text.
@@ -57,7 +63,7 @@ pub(super) fn head(text: &str, floor: usize, colon: usize) -> Option<Head<'_>> {
         .find(|(name, _, _)| written.eq_ignore_ascii_case(name))?;
     let start = colon + 3;
     let rest = bytes.get(start..)?;
-    let ends = |byte: &u8| !is(*byte, URL) || matches!(byte, b'/' | b'?' | b'#');
+    let ends = |byte: &u8| !is(*byte, URL) || matches!(byte, b'/' | b'?' | b'#' | b'\'');
     let length = rest.iter().take(AUTHORITY_BYTES_MAX).position(ends);
     let stop = start + length.unwrap_or(rest.len().min(AUTHORITY_BYTES_MAX));
     let path_from = match bytes::at(bytes, stop) {
@@ -84,6 +90,7 @@ pub(super) fn head(text: &str, floor: usize, colon: usize) -> Option<Head<'_>> {
         host,
         port,
         in_brackets,
+        quoted: bytes::before(bytes, from) == b'\'',
     })
 }
 
@@ -94,7 +101,9 @@ pub(super) fn whole<'t>(text: &'t str, head: Head<'t>) -> Option<(Url<'t>, usize
     if matches!(bytes::at(bytes, end), b'/' | b'?' | b'#') {
         let limit = bytes.len().min(head.from + URL_BYTES_MAX);
         let stop = bytes::run_end(bytes.get(..limit)?, end, URL);
-        end = trimmed(bytes, end, stop);
+        let mut run = bytes.get(end..stop)?.iter();
+        let closing = run.position(|byte| head.quoted && *byte == b'\'');
+        end = trimmed(bytes, end, closing.map_or(stop, |length| end + length));
     }
     let path = text
         .get(head.path_from..end)?
@@ -109,7 +118,7 @@ pub(super) fn whole<'t>(text: &'t str, head: Head<'t>) -> Option<(Url<'t>, usize
     Some((url, end))
 }
 
-/// Where a URL ends: punctuation that ends a sentence and unopened brackets are not part of it.
+/// Where a URL ends: punctuation that ends a sentence, quotes and unopened brackets are not part of it.
 fn trimmed(bytes: &[u8], from: usize, mut end: usize) -> usize {
     let run = bytes.get(from..end).unwrap_or_default();
     let count = |wanted: u8| run.iter().filter(|byte| **byte == wanted).count();
@@ -117,7 +126,7 @@ fn trimmed(bytes: &[u8], from: usize, mut end: usize) -> usize {
     let mut square = (count(b'['), count(b']'));
     while end > from {
         match bytes::before(bytes, end) {
-            b'.' | b',' | b';' | b':' | b'!' | b'?' | b'*' => {}
+            b'.' | b',' | b';' | b':' | b'!' | b'?' | b'*' | b'\'' => {}
             b')' if round.1 > round.0 => round.1 -= 1,
             b']' if square.1 > square.0 => square.1 -= 1,
             _ => break,

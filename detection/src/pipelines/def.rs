@@ -161,6 +161,10 @@ fn conditions(signal: Signal, when: &[Value], at: &str) -> Read<RuleSet> {
         hours: BusinessHours::default(),
     };
     let (set, errors) = RuleSet::compile([Arc::new(rule)], settings);
+    if set.asks_after_scrubbing(signal) {
+        let what = "asks what was scrubbed, and steps come before that";
+        return Err(Problem::new(&format!("{at}.when"), what));
+    }
     match errors.into_iter().next() {
         Some(error) => Err(moved(error.problem)),
         None => Ok(set),

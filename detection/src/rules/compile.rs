@@ -44,6 +44,8 @@ pub struct Rule {
     /// The paths of [`RuleMatch::dedupe_fields`](super::RuleMatch::dedupe_fields), in their order:
     /// the rule's own or the default ones.
     pub dedupe_keys: Vec<String>,
+    /// Whether it asks what the scrubber found, and so looks at events after they were scrubbed.
+    pub after_scrubbing: bool,
     pub(super) selection: Node,
     pub(super) exceptions: Vec<(Node, Option<i64>)>,
     pub(super) group: Vec<KeySlot>,
@@ -53,6 +55,8 @@ pub struct Rule {
     pub(super) worth: Worth,
     /// Whether it counts when an event was received rather than when it happened.
     pub(super) by_receipt: bool,
+    /// Whether each series is a group of its own, beside those that the rule asks for.
+    pub(super) by_series: bool,
     pub(super) missing_counts: bool,
     /// What each member of the selection's `any` stands for in a correlation or a sequence; else
     /// none.
@@ -68,8 +72,9 @@ pub(super) enum Worth {
     Hash(KeySlot),
     /// The number in a field.
     Number(u32),
-    /// Whether this holds too: then it is more than the base of a share.
-    Part(Node),
+    /// Whether this holds too: then it is more than the base of a share. And the field that says how many
+    /// events it stands for; one without.
+    Part(Node, Option<u32>),
     /// The place that two fields name, degrees north and east.
     Place(u32, u32),
 }
@@ -111,11 +116,16 @@ pub(super) struct Matcher {
     pub(super) index: Index,
 }
 
+/// By signal; nothing where no rule looks.
+pub(super) type Matchers = [Option<Matcher>; Signal::ALL.len()];
+
 /// The enabled rules of an organisation, ready to be asked about events.
 #[derive(Debug)]
 pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
-    pub(super) matchers: [Option<Matcher>; Signal::ALL.len()],
+    pub(super) matchers: Matchers,
+    /// Of rules that look at scrubbed events.
+    pub(super) after_scrubbing: Matchers,
     /// What each slot is of.
     pub(super) paths: Vec<Box<str>>,
     pub(super) settings: OrgSettings,
@@ -157,15 +167,16 @@ impl RuleSet {
     /// change.
     #[must_use]
     pub fn exhaustive(mut self) -> RuleSet {
-        for (signal, matcher) in Signal::ALL.iter().zip(&mut self.matchers) {
-            let numbered = (0..).zip(&self.rules);
-            let of_signal = numbered.filter(|(_, rule)| rule.def.scope.contains(signal));
-            if let Some(matcher) = matcher {
-                matcher.index = Index::default();
-                matcher
-                    .index
-                    .always
-                    .extend(of_signal.map(|(number, _)| number));
+        for (after, matchers) in [
+            (false, &mut self.matchers),
+            (true, &mut self.after_scrubbing),
+        ] {
+            for (signal, matcher) in Signal::ALL.into_iter().zip(matchers) {
+                if let Some(matcher) = matcher {
+                    let numbered = looking(&self.rules, signal, after);
+                    matcher.index = Index::default();
+                    matcher.index.always = numbered.map(|(number, _)| number).collect();
+                }
             }
         }
         self
@@ -186,10 +197,26 @@ impl RuleSet {
     /// Whether no rule looks at the signal.
     #[must_use]
     pub fn ignores(&self, signal: Signal) -> bool {
-        self.matchers
-            .get(usize::from(signal.number()))
-            .is_none_or(Option::is_none)
+        of_signal(&self.matchers, signal).is_none() && !self.asks_after_scrubbing(signal)
     }
+
+    /// Whether any rule asks what the scrubber found in events of the signal.
+    #[must_use]
+    pub fn asks_after_scrubbing(&self, signal: Signal) -> bool {
+        of_signal(&self.after_scrubbing, signal).is_some()
+    }
+}
+
+/// The matcher of a signal.
+pub(super) fn of_signal(matchers: &Matchers, signal: Signal) -> Option<&Matcher> {
+    matchers.get(usize::from(signal.number()))?.as_ref()
+}
+
+/// The rules that look at events of a signal, before or after they are scrubbed, with their numbers.
+fn looking(rules: &[Rule], signal: Signal, after: bool) -> impl Iterator<Item = (u32, &Rule)> {
+    let numbered = (0..).zip(rules);
+    numbered
+        .filter(move |(_, rule)| rule.after_scrubbing == after && rule.def.scope.contains(&signal))
 }
 
 #[derive(Default)]
@@ -197,6 +224,8 @@ struct Compiler {
     rules: Vec<Rule>,
     paths: HashMap<String, u32>,
     common: Vec<bool>,
+    /// By slot: whether it is of what the scrubber finds.
+    found: Vec<bool>,
 }
 
 impl Compiler {
@@ -220,10 +249,12 @@ impl Compiler {
             exceptions,
             group: def.group_by.iter().map(|path| self.key(path)).collect(),
             dedupe_keys: dedupe.keys.clone(),
+            after_scrubbing: false,
             dedupe: dedupe.keys.iter().map(|path| self.key(path)).collect(),
             dedupes_by_group: dedupes_by_group(def, dedupe),
             worth,
             by_receipt: matches!(def.window, Some(WindowDef::Silence { .. })),
+            by_series: is_by_series(def),
             missing_counts: def.missing_group == MissingGroup::Own,
             steps: self.steps(def),
         };
@@ -234,7 +265,14 @@ impl Compiler {
         for (exception, _) in &mut rule.exceptions {
             order(exception);
         }
-        Ok(rule)
+        let mut after_scrubbing = false;
+        rule.each_slot(&mut |slot| {
+            after_scrubbing |= self.found.get(slot as usize).is_some_and(|found| *found);
+        });
+        Ok(Rule {
+            after_scrubbing,
+            ..rule
+        })
     }
 
     /// Which events a rule looks at, and what each of them is worth to its window.
@@ -244,7 +282,9 @@ impl Compiler {
             Some(WindowDef::Distinct { field, .. } | WindowDef::NewValue { field, .. }) => {
                 (selection, Worth::Hash(self.key(field)))
             }
-            Some(WindowDef::Sum { field, .. }) => (selection, Worth::Number(self.slot(field))),
+            Some(WindowDef::Sum { field, .. } | WindowDef::Measure { field, .. }) => {
+                (selection, Worth::Number(self.slot(field)))
+            }
             Some(WindowDef::Travel {
                 latitude,
                 longitude,
@@ -254,13 +294,11 @@ impl Compiler {
                 (selection, place)
             }
             Some(WindowDef::Ratio { base, .. }) => {
-                let base = base.as_ref();
-                let base = base
-                    .map(|base| self.node(base, "window.base"))
-                    .transpose()?;
-                // Without a base every event counts.
-                let base = base.unwrap_or_else(|| Node::All(Vec::new()));
-                (base, Worth::Part(selection))
+                (self.base(base.as_ref())?, Worth::Part(selection, None))
+            }
+            Some(WindowDef::BurnRate { base, field, .. }) => {
+                let field = field.as_ref().map(|field| self.slot(field));
+                (self.base(base.as_ref())?, Worth::Part(selection, field))
             }
             Some(WindowDef::Sequence { steps, .. }) => {
                 let mut members = Vec::with_capacity(steps.len());
@@ -280,6 +318,12 @@ impl Compiler {
             )
             | None => (selection, Worth::Nothing),
         })
+    }
+
+    /// What a share is of. Without a base every event counts.
+    fn base(&mut self, base: Option<&Selection>) -> Result<Node, Problem> {
+        let base = base.map(|base| self.node(base, "window.base"));
+        Ok(base.transpose()?.unwrap_or_else(|| Node::All(Vec::new())))
     }
 
     fn steps(&mut self, def: &RuleDef) -> Vec<Step> {
@@ -359,11 +403,11 @@ impl Compiler {
         }
         let slot = u32::try_from(self.paths.len()).unwrap_or(NO_SLOT);
         self.paths.insert(path.to_owned(), slot);
-        self.common.push(
-            all_sources(path)
-                .iter()
-                .any(|(_, source)| is_common(source)),
-        );
+        let sources = all_sources(path);
+        let has = |is: &dyn Fn(&Source) -> bool| sources.iter().any(|(_, source)| is(source));
+        self.common.push(has(&is_common));
+        self.found
+            .push(has(&|source| *source == Source::Core(Role::PiiClass)));
         slot
     }
 
@@ -391,24 +435,24 @@ impl Compiler {
                 *place = path;
             }
         }
-        let matchers = Signal::ALL.map(|signal| self.matcher(signal, &paths));
+        let matchers = |after| Signal::ALL.map(|signal| self.matcher((signal, after), &paths));
+        let (matchers, after_scrubbing) = (matchers(false), matchers(true));
         RuleSet {
             paths: paths.into_iter().map(Box::from).collect(),
             rules: self.rules,
             matchers,
+            after_scrubbing,
             settings,
         }
     }
 
-    fn matcher(&self, signal: Signal, paths: &[&str]) -> Option<Matcher> {
+    /// Of the rules that look at events of a signal, before or after they are scrubbed.
+    fn matcher(&self, (signal, after): (Signal, bool), paths: &[&str]) -> Option<Matcher> {
         let mut fields = FieldMap::default();
         let mut index = IndexBuilder::default();
         let mut used = vec![false; paths.len()];
         let mut any = false;
-        let of_signal = || {
-            let numbered = (0..).zip(&self.rules);
-            numbered.filter(|(_, rule)| rule.def.scope.contains(&signal))
-        };
+        let of_signal = || looking(&self.rules, signal, after);
         let mut shares = Shares::default();
         for (_, rule) in of_signal() {
             rule.selection
@@ -477,7 +521,10 @@ impl Rule {
             Worth::Nothing => {}
             Worth::Hash(key) => visit(key.slot),
             Worth::Number(slot) => visit(*slot),
-            Worth::Part(node) => node.each_slot(visit),
+            Worth::Part(node, field) => {
+                node.each_slot(visit);
+                field.iter().for_each(|slot| visit(*slot));
+            }
             Worth::Place(latitude, longitude) => {
                 visit(*latitude);
                 visit(*longitude);
@@ -528,15 +575,24 @@ impl Node {
     }
 }
 
+/// A counter is compared with itself: those of other series go their own ways. Alerts are told apart by
+/// what the rule groups by all the same.
+fn is_by_series(def: &RuleDef) -> bool {
+    matches!(&def.window, Some(WindowDef::Measure { of, .. }) if of.is_of_counter())
+}
+
 /// Whether the group tells alerts apart as well. Rules of the kinds that were there first keep a hash
 /// of its own for that: alerts that are open go by it.
 fn dedupes_by_group(def: &RuleDef, dedupe: &DedupeDef) -> bool {
     match &def.window {
         Some(WindowDef::Correlation(_)) => true,
+        Some(WindowDef::Measure { of, .. }) if of.is_of_counter() => false,
         Some(
             WindowDef::Sum { .. }
             | WindowDef::Ratio { .. }
             | WindowDef::Rate { .. }
+            | WindowDef::BurnRate { .. }
+            | WindowDef::Measure { .. }
             | WindowDef::Sequence { .. }
             | WindowDef::NewValue { .. }
             | WindowDef::Silence { .. }

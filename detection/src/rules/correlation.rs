@@ -145,7 +145,8 @@ pub(super) fn read(window: &mut Object<'_>) -> Read<CorrelationDef> {
     })
 }
 
-fn bounds(value: &Value) -> Read<Vec<(Bound, f64)>> {
+/// Reads the bounds of a window.
+pub(super) fn bounds(value: &Value) -> Read<Vec<(Bound, f64)>> {
     let wrong = || {
         let what = format!("must be 1 to {BOUNDS_MAX} of gt, gte, lt, lte, eq, neq with numbers");
         Problem::new("window.bounds", what)
@@ -282,11 +283,6 @@ impl CorrelationDef {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let bounds = self.bounds.iter().filter_map(|(bound, number)| {
-            let name = BOUNDS.iter().find(|(_, known)| known == bound)?.0;
-            Some((name.to_owned(), json!(number)))
-        });
-        let bounds: Map<String, Value> = bounds.collect();
         let steps = self.steps.iter();
         let steps = steps
             .map(|step| json!({"group_by": step.group_by, "fields": step.fields, "of": step.of}));
@@ -307,11 +303,23 @@ impl CorrelationDef {
             "of": self.of.name(),
             "seconds": self.seconds,
             "percentile": percentile,
-            "bounds": if bounds.is_empty() { Value::Null } else { Value::Object(bounds) },
+            "bounds": bounds_to_json(&self.bounds),
             "steps": steps.collect::<Vec<_>>(),
             "needs": needs.collect::<Vec<_>>(),
         })
     }
+}
+
+/// The bounds of a window as they are written; null where there are none.
+pub(super) fn bounds_to_json(bounds: &[(Bound, f64)]) -> Value {
+    if bounds.is_empty() {
+        return Value::Null;
+    }
+    let bounds = bounds.iter().filter_map(|(bound, number)| {
+        let name = BOUNDS.iter().find(|(_, known)| known == bound)?.0;
+        Some((name.to_owned(), json!(number)))
+    });
+    Value::Object(bounds.collect::<Map<String, Value>>())
 }
 
 /// The number that must be reached, where that is all there is to it.

@@ -2,23 +2,25 @@
 
 use super::compare::number;
 use super::compile::{
-    EVERY_SLOT, Matcher, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth,
+    EVERY_SLOT, Matcher, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth, of_signal,
 };
 use super::condition::Test;
 use super::def::RuleSeverity;
+use super::elements::any_scalar;
 use super::keys::{KeyFields, Keyed, Memo, Use};
-use super::slots::{Asking, Slots, each_value};
+use super::keywords::sent;
+use super::slots::{Asking, Slots};
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
-use crate::windows::place;
+use crate::windows::{place, weighed};
 use millrace_shared::wire::Severity;
-use millrace_shared::{Event, Resource, Value};
+use millrace_shared::{Event, Resource, Role, Value};
 use std::cell::RefCell;
 
 /// What rules see of an event: everything is handed in, nothing is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct EventView<'e, 'a> {
-    /// The event, not yet scrubbed.
+    /// The event: not yet scrubbed, but for rules that ask what the scrubber found.
     pub event: &'e Event<'a>,
     /// Its body's resource.
     pub resource: &'e Resource<'a>,
@@ -120,17 +122,19 @@ impl Scratch {
         }
         for (number, field) in view.event.fields.iter().enumerate() {
             if let Some(entry) = fields.of_event(field) {
-                slots.note(entry, FieldAt::event(number));
+                slots.note(entry, FieldAt::event(number), &field.value);
                 if let Some(values) = index.of(entry) {
-                    each_value(&field.value, &mut |value| values.each(value, &mut add));
+                    values.each_of_presence(&mut add);
+                    slots.each_of_last(&field.value, &mut |value| values.each(value, &mut add));
                 }
             }
         }
         for (number, field) in view.resource.fields.iter().enumerate() {
             if let Some(entry) = fields.of_resource(field) {
-                slots.note(entry, FieldAt::resource(number));
+                slots.note(entry, FieldAt::resource(number), &field.value);
                 if let Some(values) = index.of(entry) {
-                    each_value(&field.value, &mut |value| values.each(value, &mut add));
+                    values.each_of_presence(&mut add);
+                    slots.each_of_last(&field.value, &mut |value| values.each(value, &mut add));
                 }
             }
         }
@@ -138,17 +142,42 @@ impl Scratch {
 }
 
 impl RuleSet {
-    /// Adds to `matches` the rules that select the event, in the order of their numbers.
+    /// Adds to `matches` the rules that select the event, in the order of their numbers; but for
+    /// those that ask what the scrubber found.
     pub fn evaluate(
         &self,
         view: &EventView<'_, '_>,
         scratch: &mut Scratch,
         matches: &mut Vec<RuleMatch>,
     ) {
-        let matcher = self.matchers.get(usize::from(view.event.signal.number()));
-        let Some(Some(matcher)) = matcher else {
-            return;
-        };
+        if let Some(matcher) = of_signal(&self.matchers, view.event.signal) {
+            self.run(matcher, view, scratch, matches);
+        }
+    }
+
+    /// As [`evaluate`](Self::evaluate), of the rules that ask what the scrubber found: the view is of
+    /// the scrubbed event, which has a field for each class. One in which nothing was found is not
+    /// looked at.
+    pub fn evaluate_scrubbed(
+        &self,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
+        if let Some(matcher) = of_signal(&self.after_scrubbing, view.event.signal)
+            && view.event.field(Role::PiiClass).is_some()
+        {
+            self.run(matcher, view, scratch, matches);
+        }
+    }
+
+    fn run(
+        &self,
+        matcher: &Matcher,
+        view: &EventView<'_, '_>,
+        scratch: &mut Scratch,
+        matches: &mut Vec<RuleMatch>,
+    ) {
         scratch.slots.begin();
         scratch.candidates.begin(self.rules.len());
         scratch.gather(matcher, view);
@@ -171,6 +200,16 @@ impl RuleSet {
     }
 }
 
+/// How many events a number says, if it says any.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to what fits"
+)]
+fn events(number: f64) -> Option<u32> {
+    (number >= 1.0).then(|| number.min(f64::from(u32::MAX)) as u32)
+}
+
 /// An event with its slots.
 struct Asked<'s, 'e, 'a> {
     set: &'s RuleSet,
@@ -179,7 +218,7 @@ struct Asked<'s, 'e, 'a> {
     view: &'s EventView<'e, 'a>,
 }
 
-impl<'a> Asked<'_, '_, 'a> {
+impl<'s> Asked<'s, '_, '_> {
     fn rule(&self, index: RuleIndex, rule: &Rule, matches: &mut Vec<RuleMatch>) {
         let now = self.view.received_ns;
         if !self.selects(&rule.selection) {
@@ -254,7 +293,10 @@ impl<'a> Asked<'_, '_, 'a> {
             group: group.map(|(hash, _)| hash),
             dedupe: dedupe.map(|(hash, _)| hash),
             distinct: worth,
-            is_base: matches!(rule.worth, Worth::Part(_)) && worth == Some(0),
+            is_base: match rule.worth {
+                Worth::Part(..) => worth.is_some_and(|worth| worth & 1 == 0),
+                Worth::Nothing | Worth::Hash(_) | Worth::Number(_) | Worth::Place(..) => false,
+            },
             group_fields: group.map_or(KeyFields::EMPTY, |(_, fields)| fields),
             dedupe_fields: dedupe.map_or(KeyFields::EMPTY, |(_, fields)| fields),
         }
@@ -264,6 +306,7 @@ impl<'a> Asked<'_, '_, 'a> {
         Keyed {
             secret: &self.set.settings.hash_key,
             rule: &rule.def.id,
+            by_series: rule.by_series,
             memo: self.memo,
         }
     }
@@ -280,7 +323,7 @@ impl<'a> Asked<'_, '_, 'a> {
         let keyed = self.keyed(rule);
         let hash =
             |purpose, paths, missing_counts| keyed.hash(purpose, paths, missing_counts, self.slots);
-        let group = if rule.group.is_empty() {
+        let group = if rule.group.is_empty() && !rule.by_series {
             None
         } else {
             hash(Use::Group, &rule.group, rule.missing_counts)
@@ -295,7 +338,13 @@ impl<'a> Asked<'_, '_, 'a> {
                 Some(hash(Use::Distinct, std::slice::from_ref(path), false)?.0 as u64)
             }
             Worth::Number(slot) => Some(self.number(*slot)?.to_bits()),
-            Worth::Part(part) => Some(u64::from(self.selects(part))),
+            Worth::Part(part, field) => {
+                let events = match field {
+                    None => 1,
+                    Some(slot) => events(self.number(*slot)?)?,
+                };
+                Some(weighed(events, self.selects(part)))
+            }
             Worth::Place(latitude, longitude) => {
                 Some(place(self.number(*latitude)?, self.number(*longitude)?)?)
             }
@@ -349,8 +398,8 @@ impl<'a> Asked<'_, '_, 'a> {
     fn holds(&self, slot: u32, test: &Test) -> bool {
         let any = |holds: &dyn Fn(&Value<'_>) -> bool| {
             if slot == EVERY_SLOT {
-                let mut fields = self.view.event.fields.iter();
-                return fields.any(|field| holds(&field.value));
+                let mut fields = sent(self.view.event);
+                return fields.any(|field| any_scalar(&field.value, &mut |value| holds(value)));
             }
             let mut values = self.values(slot);
             values.any(|(_, value)| holds(&value))
@@ -381,7 +430,7 @@ impl<'a> Asked<'_, '_, 'a> {
         }
     }
 
-    fn values(&self, slot: u32) -> impl Iterator<Item = (FieldAt, Value<'a>)> {
+    fn values(&self, slot: u32) -> impl Iterator<Item = (FieldAt, Value<'s>)> {
         self.slots.values(slot)
     }
 }

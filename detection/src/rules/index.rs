@@ -37,12 +37,17 @@ impl Values {
         }
     }
 
-    /// Hands over the candidates of a value, perhaps several times.
+    /// Hands over the candidates of a field that is there, even if it holds no value.
     #[inline]
-    pub(super) fn each(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
+    pub(super) fn each_of_presence(&self, candidates: &mut impl FnMut(&[u32])) {
         if !self.present.is_empty() {
             candidates(&self.present);
         }
+    }
+
+    /// Hands over the candidates of a value, perhaps several times.
+    #[inline]
+    pub(super) fn each(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
         match value {
             Value::Text(text) | Value::Json(text) => self.of_text(text, candidates),
             Value::Int(_) | Value::Float(_) => self.of_number(value, candidates),

@@ -508,6 +508,13 @@ fn check(rule: &RuleDef) -> Read<()> {
             return Err(Problem::new("group_by", what));
         }
     }
+    if let Some(WindowDef::Measure { of, .. }) = &rule.window
+        && of.is_of_counter()
+        && rule.scope != [Signal::Metrics]
+    {
+        let what = "is of counters, and these are metrics: the rule's scope must be metrics alone";
+        return Err(Problem::new("window.of", what));
+    }
     if rule.window.is_some()
         && let Some(dedupe) = &rule.dedupe
         && let Some(at) = dedupe

@@ -4,10 +4,11 @@
 //! key is hashed first. A missing value, and a word that means "missing", is no value: two unknown
 //! addresses are not the same address.
 
+use super::evaluate::EventView;
 use super::slots::Asking;
 use crate::field::FieldAt;
 use foldhash::fast::FixedState;
-use millrace_shared::Value;
+use millrace_shared::{Field, Role, Value};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -107,6 +108,8 @@ pub(super) enum Use {
 pub(super) struct Keyed<'r> {
     pub(super) secret: &'r [u8; 32],
     pub(super) rule: &'r str,
+    /// Whether groups are of one series each.
+    pub(super) by_series: bool,
     pub(super) memo: &'r RefCell<Memo>,
 }
 
@@ -148,8 +151,36 @@ impl Keyed<'_> {
                 None => return None,
             }
         }
+        if self.by_series && matches!(purpose, Use::Group) {
+            series(key, slots.view);
+        }
         Some((memo.hash()?, fields))
     }
+}
+
+/// What tells the series of a metric event from others: its name and labels, and where it comes from.
+/// Labels may be sent in any order.
+fn series(key: &mut Vec<u8>, view: &EventView<'_, '_>) {
+    let all = view.event.fields.iter().chain(&view.resource.fields);
+    let mut fields: Vec<&Field<'_>> = all.filter(|field| tells_series(field.role)).collect();
+    fields.sort_by_key(|field| (field.role, field.name));
+    for field in fields {
+        part(key, field.name.as_bytes());
+        put_value(key, &field.value, false);
+    }
+}
+
+const fn tells_series(role: Role) -> bool {
+    matches!(
+        role,
+        Role::Name
+            | Role::MetricType
+            | Role::Unit
+            | Role::Label
+            | Role::Service
+            | Role::Host
+            | Role::Environment
+    )
 }
 
 /// Length first, so that no two lists of parts run together into the same bytes.

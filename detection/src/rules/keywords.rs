@@ -1,13 +1,21 @@
-//! What rules look for in every field of an event: in all of its values at once.
+//! What rules look for in every field of an event: in all of its values at once, those within lists
+//! and objects too. It never looks at names, nor at what the scrubber found.
 
 use super::condition::written;
+use super::elements::any_scalar;
 use super::index::{Asked, Values};
 use super::texts::{Stand, Texts, Wanted};
-use millrace_shared::{Event, Value};
+use millrace_shared::{Event, Field, Role, Value};
 
 /// Stands behind every value. What rules look for holds it so seldom that it may well be found where
 /// two values meet: a rule that is tried in vain.
 const BEHIND: u8 = 0;
+
+/// The fields that `*` means: what the scrubber found in an event is none of its own.
+pub(super) fn sent<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item = &'e Field<'a>> {
+    let fields = event.fields.iter();
+    fields.filter(|field| field.role != Role::PiiClass)
+}
 
 /// Candidates by what any field of an event holds.
 #[derive(Debug)]
@@ -41,19 +49,20 @@ impl Keywords {
         candidates: &mut impl FnMut(&[u32]),
     ) {
         buffer.clear();
-        for field in &event.fields {
-            self.put(&field.value, buffer);
+        for field in sent(event) {
+            any_scalar(&field.value, &mut |value| {
+                self.put(value, buffer);
+                if let Some(edges) = &self.edges {
+                    edges.each(value, candidates);
+                }
+                false
+            });
         }
         buffer.make_ascii_lowercase();
         if !self.not_ascii.is_empty() && !buffer.is_ascii() {
             candidates(&self.not_ascii);
         }
         self.anywhere.each(buffer, candidates);
-        if let Some(edges) = &self.edges {
-            for field in &event.fields {
-                edges.each(&field.value, candidates);
-            }
-        }
     }
 
     fn put(&self, value: &Value<'_>, buffer: &mut Vec<u8>) {

@@ -13,6 +13,7 @@ mod error;
 mod window_def;
 mod def;
 mod json;
+mod reserved;
 mod window_json;
 pub(crate) mod correlation;
 pub(crate) mod path;
@@ -23,6 +24,7 @@ mod compare;
 mod required;
 mod condition;
 mod filter;
+mod elements;
 mod grams;
 mod packed;
 mod texts;
@@ -51,7 +53,8 @@ pub use hours::{BusinessHours, HoursError};
 pub use keys::{KEY_PATHS_MAX, KeyFields};
 pub use path::{field_names, find_field};
 pub use reads::Reads;
-pub use window_def::{SequenceStep, WindowDef};
+pub use reserved::{RESERVED_IDS, check_new_id};
+pub use window_def::{Measured, SequenceStep, WindowDef};
 
 /// Rules of one organisation.
 pub const RULES_MAX: usize = 20_000;

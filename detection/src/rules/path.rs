@@ -126,6 +126,10 @@ pub fn field_names(path: &str) -> Vec<String> {
 
 /// Where the value of a path may be found.
 pub(super) fn sources(path: &str) -> Vec<Ranked> {
+    if path == Role::PiiClass.path() {
+        // What the scrubber found is not for senders to say.
+        return vec![(0, Source::Core(Role::PiiClass))];
+    }
     if let Some((keys, key)) = prefixed(path) {
         return prefixed_sources(keys, key);
     }
@@ -249,7 +253,8 @@ pub(super) const fn keys_of(role: Role) -> Option<Keys> {
         | Role::SpanEventName
         | Role::SpanEventTime
         | Role::LinkTraceId
-        | Role::LinkSpanId => None,
+        | Role::LinkSpanId
+        | Role::PiiClass => None,
     }
 }
 

@@ -4,18 +4,14 @@
 //! when somebody asks for it, which for most events nobody does. Nothing is allocated once the
 //! memory has grown.
 
+use super::elements::{Elements, Stretch};
 use super::evaluate::EventView;
 use super::fields::{Entry, FieldMap};
+use super::filter::Span;
 use super::path::RESOURCE_RANK;
 use crate::field::FieldAt;
 use millrace_shared::Value;
-use millrace_shared::json::Reader;
 use std::cell::RefCell;
-
-/// Elements of an array that rules look at.
-const ELEMENTS_MAX: usize = 256;
-/// Depth of the arrays whose elements are looked at: one, and what must be skipped within.
-const ELEMENT_DEPTH_MAX: usize = 32;
 
 const NONE: u32 = u32::MAX;
 
@@ -24,6 +20,8 @@ const NONE: u32 = u32::MAX;
 struct Found {
     entry: Entry,
     at: FieldAt,
+    /// Its values, where it is text of JSON.
+    elements: Span,
 }
 
 /// The first and the last of the fields with an entry.
@@ -34,12 +32,11 @@ struct Chain {
     last: u32,
 }
 
-/// One value: a field, or a stretch of the text of its array.
+/// One value of a slot.
 #[derive(Clone, Copy, Debug)]
 struct Filling {
     at: FieldAt,
-    from: u32,
-    to: u32,
+    stretch: Stretch,
 }
 
 /// Where the values of a slot are among all fillings.
@@ -56,6 +53,7 @@ struct State {
 pub(super) struct Slots {
     epoch: u32,
     found: Vec<Found>,
+    elements: Elements,
     filled: RefCell<Filled>,
 }
 
@@ -77,6 +75,7 @@ impl Slots {
     /// Forgets the event before.
     pub(super) fn begin(&mut self) {
         self.found.clear();
+        self.elements.clear();
         let filled = self.filled.get_mut();
         filled.fillings.clear();
         filled.is_linked = false;
@@ -90,8 +89,30 @@ impl Slots {
 
     /// Notes a field that has an entry. Those of the event come before those of the resource.
     #[inline]
-    pub(super) fn note(&mut self, entry: Entry, at: FieldAt) {
-        self.found.push(Found { entry, at });
+    pub(super) fn note(&mut self, entry: Entry, at: FieldAt, value: &Value<'_>) {
+        let elements = match value {
+            Value::Json(text) => self.elements.read(text),
+            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Null => {
+                Span::default()
+            }
+        };
+        self.found.push(Found {
+            entry,
+            at,
+            elements,
+        });
+    }
+
+    /// Hands over every value that the field noted last gives a slot.
+    #[inline]
+    pub(super) fn each_of_last(&self, value: &Value<'_>, visit: &mut impl FnMut(&Value<'_>)) {
+        let Value::Json(_) = value else {
+            return visit(value);
+        };
+        let last = self.found.last().map(|last| last.elements);
+        for stretch in self.elements.of(last.unwrap_or_default()) {
+            visit(&self.elements.value(*stretch, *value));
+        }
     }
 }
 
@@ -114,13 +135,14 @@ impl<'s, 'e, 'a> Asking<'s, 'e, 'a> {
     pub(super) fn values(
         self,
         slot: u32,
-    ) -> impl Iterator<Item = (FieldAt, Value<'a>)> + use<'s, 'e, 'a> {
+    ) -> impl Iterator<Item = (FieldAt, Value<'s>)> + use<'s, 'e, 'a> {
         let state = self.state(slot);
         (state.from..state.to).filter_map(move |number| {
             let filled = self.slots.filled.borrow();
             let filling = filled.fillings.get(number as usize)?;
             let field = filling.at.of(self.view.event, self.view.resource)?;
-            Some((filling.at, filling.value(field.value)))
+            let value = self.slots.elements.value(filling.stretch, field.value);
+            Some((filling.at, value))
         })
     }
 
@@ -148,31 +170,31 @@ impl Filled {
         let from = fillings.len();
         let (mut best, mut is_present) = (u8::MAX, false);
         for (number, rank) in sources.iter().copied() {
-            let found = asking.slots.found.get(number as usize);
-            let Some(at) = found.map(|found| found.at) else {
+            let Some(Found { at, elements, .. }) = asking.slots.found.get(number as usize) else {
                 continue;
             };
             let Some(field) = at.of(asking.view.event, asking.view.resource) else {
                 continue;
             };
-            let mut put = |stretch: (u32, u32)| {
-                is_present = true;
+            // There, though it may hold nothing.
+            is_present = true;
+            let mut put = |stretch: Stretch| {
                 if rank < best {
                     best = rank;
                     fillings.truncate(from);
                 }
                 if rank == best {
-                    let (from, to) = stretch;
-                    fillings.push(Filling { at, from, to });
+                    fillings.push(Filling { at: *at, stretch });
                 }
             };
             match &field.value {
-                Value::Null => is_present = true,
-                Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => put(WHOLE),
-                Value::Json(text) => {
-                    if !each_element(text, &mut put) {
-                        put(WHOLE);
-                    }
+                Value::Null => {}
+                Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
+                    put(Stretch::Whole);
+                }
+                Value::Json(_) => {
+                    let stretches = asking.slots.elements.of(*elements);
+                    stretches.iter().copied().for_each(put);
                 }
             }
         }
@@ -250,83 +272,6 @@ impl Filled {
     }
 }
 
-/// The stretch of a value that is not an element of an array.
-const WHOLE: (u32, u32) = (0, NONE);
-
-impl Filling {
-    fn value<'a>(&self, whole: Value<'a>) -> Value<'a> {
-        if self.to == NONE {
-            return whole;
-        }
-        let text = whole.as_text();
-        let text = text.and_then(|text| text.get(self.from as usize..self.to as usize));
-        element(text.unwrap_or("null"))
-    }
-}
-
-/// Hands over every value that a field gives a slot.
-#[inline]
-pub(super) fn each_value<'a>(value: &Value<'a>, visit: &mut impl FnMut(&Value<'a>)) {
-    let Value::Json(text) = value else {
-        return visit(value);
-    };
-    let all = each_element(text, &mut |(from, to)| {
-        let text = text.get(from as usize..to as usize);
-        visit(&element(text.unwrap_or("null")));
-    });
-    if !all {
-        visit(value);
-    }
-}
-
-/// Hands over where each element of an array stands. Says no when an element is more than a plain
-/// scalar, so that the text as a whole is looked at too.
-fn each_element(text: &str, visit: &mut impl FnMut((u32, u32))) -> bool {
-    let mut reader = Reader::new(text);
-    if reader.begin_array().is_err() {
-        return false;
-    }
-    let (mut first, mut plain, mut count) = (true, true, 0);
-    while let Ok(true) = reader.next_item(&mut first) {
-        reader.kind();
-        let from = reader.position();
-        count += 1;
-        if count > ELEMENTS_MAX || reader.skip(ELEMENT_DEPTH_MAX).is_err() {
-            return false;
-        }
-        let element = reader.slice(from, reader.position());
-        match (u32::try_from(from), u32::try_from(reader.position())) {
-            (Ok(from), Ok(to)) if is_plain(element) => visit((from, to)),
-            _ => plain = false,
-        }
-    }
-    plain
-}
-
-/// The value of an array's element.
-fn element(text: &str) -> Value<'_> {
-    match text {
-        "true" => Value::Bool(true),
-        "false" => Value::Bool(false),
-        "null" => Value::Null,
-        text => match text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-        {
-            Some(inner) => Value::Text(inner),
-            None => match text.parse() {
-                Ok(int) => Value::Int(int),
-                Err(_) => text.parse().map_or(Value::Null, Value::Float),
-            },
-        },
-    }
-}
-
-/// Whether an element is a scalar whose text needs no unescaping.
-fn is_plain(element: &str) -> bool {
-    !element.starts_with(['[', '{']) && !element.contains('\\')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +317,8 @@ mod tests {
             Value::Json("[null]"),
             Value::Json(r#"[2, "b"]"#),
             Value::Json(r#"[2.5, [3]]"#),
+            Value::Json(r#"["\\b", "c", "\u00e4\""]"#),
+            Value::Json(r#"{"a": "\\"}"#),
         ]);
         (named, value).prop_map(|((role, name), value)| Field {
             name,
@@ -387,8 +334,13 @@ mod tests {
             Value::Null | Value::Json("[]") => vec![],
             Value::Json("[null]") => vec![Value::Null],
             Value::Json(r#"[2, "b"]"#) => vec![Value::Int(2), Value::Text("b")],
-            Value::Json(_) => vec![Value::Float(2.5), value],
-            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => vec![value],
+            Value::Json(r#"[2.5, [3]]"#) => vec![Value::Float(2.5), value],
+            Value::Json(text) if text.starts_with('[') => {
+                vec![Value::Text(r"\b"), Value::Text("c"), Value::Text("ä\"")]
+            }
+            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Json(_) => {
+                vec![value]
+            }
         }
     }
 
@@ -418,15 +370,14 @@ mod tests {
         path: &str,
         view: &EventView<'_, 'static>,
     ) -> (Vec<(FieldAt, Value<'static>)>, bool) {
-        let (mut values, mut is_null) = (Vec::new(), false);
+        let (mut values, mut is_present) = (Vec::new(), false);
         for (at, field) in all(view) {
             if let Some(rank) = rank(path, field, at.is_resource()) {
-                is_null |= field.value == Value::Null;
+                is_present = true;
                 let given = given(field.value).into_iter();
                 values.extend(given.map(|value| (rank, at, value)));
             }
         }
-        let is_present = is_null || !values.is_empty();
         let best = values.iter().map(|one| one.0).min();
         values.retain(|one| Some(one.0) == best);
         let values = values.into_iter().map(|(_, at, value)| (at, value));
@@ -464,7 +415,15 @@ mod tests {
                     let of_event = if at.is_resource() { None } else { map.of_event(field) };
                     let of_resource = at.is_resource().then(|| map.of_resource(field)).flatten();
                     if let Some(entry) = of_event.or(of_resource) {
-                        slots.note(entry, at);
+                        let mut seen = Vec::new();
+                        slots.note(entry, at, &field.value);
+                        slots.each_of_last(&field.value, &mut |value| seen.push(format!("{value:?}")));
+                        let given = match field.value {
+                            Value::Null => vec![Value::Null],
+                            value => given(value),
+                        };
+                        let given: Vec<String> = given.iter().map(|value| format!("{value:?}")).collect();
+                        prop_assert_eq!(seen, given);
                     }
                 }
                 let asking = Asking { slots: &slots, map: &map, view: &view };

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 mod candidates;
+mod lists;
 mod windows;
 
 const SETTINGS: OrgSettings = OrgSettings {
@@ -325,7 +326,7 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     (
         "/window",
         r#"{"kind": "spikes"}"#,
-        "window.kind: must be count, distinct, sum, ratio, rate, sequence, new_value, silence, spike, travel, or correlation",
+        "window.kind: must be count, distinct, sum, ratio, rate, burn_rate, measure, sequence, new_value, silence, spike, travel, or correlation",
     ),
     (
         "/window",
@@ -563,117 +564,48 @@ fn one_bad_rule_does_not_stop_the_others() {
     assert_eq!(errors[0].id, "bad");
 }
 
-/// Words of a few letters, and longer ones of few pieces, so that they often hold one another.
-fn word() -> impl Strategy<Value = String> {
-    let pieces = prop::sample::select(vec!["ab", "Abcdefg", "hij.EXE", "ä", "Ä", "7", "k"]);
-    prop_oneof![
-        "[aAbB1ä]{1,3}",
-        prop::collection::vec(pieces, 1..5).prop_map(|pieces| pieces.concat()),
-    ]
-}
-
-/// Words with wildcards.
-fn pattern() -> impl Strategy<Value = String> {
-    let pieces = prop::sample::select(vec!["ab", "*", "?", "Abcdefg", "hij.exe", "ä", "7"]);
-    prop::collection::vec(pieces, 1..5).prop_map(|pieces| pieces.concat())
-}
-
-fn scalar() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        4 => word().prop_map(Value::from),
-        1 => (0..9_i64).prop_map(Value::from),
-        1 => Just(json!(7.5)),
-        1 => Just(Value::Null),
-        1 => any::<bool>().prop_map(Value::from),
-        1 => prop::collection::vec(word(), 0..3).prop_map(Value::from),
-        1 => Just(json!([7, "Abcdefghij.exe", ["k"], null])),
-    ]
-}
-
-fn field() -> impl Strategy<Value = &'static str> + Clone {
-    prop::sample::select(vec![
-        "x",
-        "y",
-        "attributes.x",
-        "x || y",
-        "y || host || message",
-        "message",
-        "level",
-        "service",
-        "region",
-        "resource.region",
-        "*",
-    ])
-}
-
-fn condition() -> impl Strategy<Value = Value> {
-    let field = field();
-    let text = prop::sample::select(vec![
-        "eq",
-        "eq_ci",
-        "neq",
-        "neq_ci",
-        "contains",
-        "contains_ci",
-        "starts_with",
-        "starts_with_ci",
-        "ends_with",
-        "ends_with_ci",
-        "regex",
-        "regex_ci",
-        "gt",
-        "lt",
-    ]);
-    let list = prop::sample::select(vec![
-        "in",
-        "in_ci",
-        "not_in",
-        "not_in_ci",
-        "contains",
-        "contains_ci",
-        "starts_with",
-        "ends_with_ci",
-    ]);
-    let flag = prop::sample::select(vec!["exists", "present"]);
-    let flag = (field.clone(), flag, any::<bool>())
-        .prop_map(|(field, op, there)| json!({"field": field, "op": op, "value": there}));
-    let like = prop::sample::select(vec!["like", "like_ci"]);
-    let other = prop::sample::select(vec!["eq", "neq_ci", "contains_ci", "lt"])
-        .prop_map(|op| json!({"field": "x", "op": op, "value": {"field": "y"}}));
-    prop_oneof![
-        3 => (field.clone(), text, word(), 0..9_i64).prop_map(|(field, op, word, number)| {
-            let value = if op == "gt" || op == "lt" {
-                json!(number)
-            } else {
-                json!(word)
-            };
-            json!({"field": field, "op": op, "value": value})
-        }),
-        3 => (field.clone(), list, prop::collection::vec(word(), 1..12))
-            .prop_map(|(field, op, words)| json!({"field": field, "op": op, "value": words})),
-        2 => (field.clone(), like, prop::collection::vec(pattern(), 1..4))
-            .prop_map(|(field, op, words)| json!({"field": field, "op": op, "value": words})),
-        1 => (field, prop::collection::vec(0..9_i64, 1..3))
-            .prop_map(|(field, numbers)| json!({"field": field, "op": "in", "value": numbers})),
-        1 => flag,
-        1 => other,
-    ]
-}
-
-fn selection() -> impl Strategy<Value = Value> {
-    condition().prop_recursive(3, 12, 3, |inner| {
-        let group = prop::sample::select(vec!["all", "any", "none"]);
-        (group, prop::collection::vec(inner, 1..4)).prop_map(|(group, list)| json!({group: list}))
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn documents_survive_being_written(selection in selection()) {
+    fn documents_survive_being_written(selection in candidates::selection()) {
         let rule = rule(json!({"selection": selection}));
         let again: RuleDef = serde_json::from_str(&serde_json::to_string(&rule).unwrap()).unwrap();
         prop_assert_eq!(again, rule);
     }
+}
+
+#[test]
+fn what_the_scrubber_found_is_asked_of_the_scrubbed_event() {
+    let run = |selection: Value, event: &Value| {
+        let rule = selecting(selection);
+        dry_run(
+            &rule,
+            SETTINGS,
+            Signal::Logs,
+            std::slice::from_ref(event),
+            0,
+        )
+        .unwrap()
+        .matched
+    };
+    let found = json!({"field": "pii.class", "op": "in", "value": ["email", "jwt"]});
+    let mail = json!({"message": "m", "attributes": {"to": "ann@corp.com"}});
+    assert_eq!(run(json!([found]), &mail), [0]);
+    // It sees what is stored, and nothing that was sent.
+    let with = |op: &str, value: &str| json!([found, {"field": "to", "op": op, "value": value}]);
+    assert_eq!(run(with("eq", "[EMAIL]"), &mail), [0]);
+    assert_eq!(run(with("contains", "ann"), &mail), [0_usize; 0]);
+    // Without a class it does not look, whatever it asks and whatever a sender claims.
+    let lies = json!({"message": "m", "attributes": {"pii.class": "email"}});
+    assert_eq!(run(json!([found]), &lies), [0_usize; 0]);
+    let other = json!([{"field": "pii.class", "op": "neq", "value": "jwt"}]);
+    assert_eq!(run(other.clone(), &lies), [0_usize; 0]);
+    assert_eq!(run(other, &mail), [0]);
+    // A class is no field of the event's own.
+    let keyword = json!([{"field": "*", "op": "eq", "value": "email"}, found]);
+    assert_eq!(run(keyword, &mail), [0_usize; 0]);
+    let set = compiled(vec![selecting(json!([found]))]);
+    assert!(set.asks_after_scrubbing(Signal::Logs) && !set.ignores(Signal::Logs));
+    assert!(set.rules()[0].after_scrubbing);
 }

@@ -104,10 +104,11 @@ const fn whole(tail: u64, length: usize) -> u64 {
     cut(tail, length) ^ (length as u64).rotate_right(8)
 }
 
-/// Whether a text could be part of a number as it is written.
+/// Whether a text in lower case could be part of a number as it is written.
 fn is_numeric(text: &str) -> bool {
     let in_numbers = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    text.bytes().all(in_numbers)
+    let of_no_digits = ["-inf", "nan"];
+    text.bytes().all(in_numbers) || of_no_digits.iter().any(|number| number.contains(text))
 }
 
 impl Texts {
@@ -261,6 +262,19 @@ mod tests {
             Stand::End,
             Stand::Anywhere,
         ])
+    }
+
+    #[test]
+    fn every_part_of_a_number_is_known_as_one() {
+        for number in [-0.5, 1e21, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            let written = number.to_string().to_ascii_lowercase();
+            for from in 0..written.len() {
+                for to in from + 1..=written.len() {
+                    assert!(is_numeric(&written[from..to]), "{written}");
+                }
+            }
+        }
+        assert!(!is_numeric("1e5") && !is_numeric("info"));
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! A rule tried on events: its own test cases, and dry runs on samples. The events are read as the
-//! contract has them and go through the same engine and the same windows as live ones.
+//! contract has them and go through the same engine and the same windows as live ones; a rule that
+//! asks what the scrubber found is tried on events scrubbed by the default policy.
 
 use super::compile::{OrgSettings, RuleSet};
 use super::def::{Expect, RuleDef, TestDef};
@@ -9,6 +10,7 @@ use crate::indicators::{Verdict, severity_of_score};
 use crate::windows::{Hit, WindowSpec, WindowState};
 use bumpalo::Bump;
 use hashbrown::HashMap;
+use millrace_scrubber::{ClassSet, Pepper, Policy, Scrubber};
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::{Body, BodyFormat, Severity, Validity};
 use millrace_shared::{Event, Resource, Role, Signal};
@@ -163,6 +165,7 @@ fn evaluate(
         indicator: None,
     };
     let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
+    let scrubber = scrubber(set, signal)?;
     let arena = Bump::new();
     read(signal, events, &arena, |resource, event| {
         let index = usize::from(event.index);
@@ -177,8 +180,47 @@ fn evaluate(
         };
         matches.clear();
         set.evaluate(&view, &mut scratch, &mut matches);
+        if let Some(scrubber) = &scrubber {
+            let resource = &scrub((&mut *event, resource), scrubber, &arena);
+            let view = EventView {
+                event,
+                resource,
+                timestamp_ns,
+                received_ns: timestamp_ns,
+                verdict,
+            };
+            set.evaluate_scrubbed(&view, &mut scratch, &mut matches);
+        }
         each((index, timestamp_ns), &matches);
     })
+}
+
+/// What scrubs the events of a run, if any rule asks what is found then.
+fn scrubber(set: &RuleSet, signal: Signal) -> Result<Option<Scrubber>, Problem> {
+    if !set.asks_after_scrubbing(signal) {
+        return Ok(None);
+    }
+    let made = Pepper::new(1, &set.settings.hash_key)
+        .and_then(|pepper| Scrubber::new(&Policy::default().with_hashed_paths(), pepper));
+    made.map(Some)
+        .map_err(|error| Problem::new("events", error.to_string()))
+}
+
+/// Scrubs an event and a copy of its resource, as the worker does: what is found becomes fields of
+/// the event.
+fn scrub<'a>(
+    (event, resource): (&mut Event<'a>, &Resource<'a>),
+    scrubber: &Scrubber,
+    arena: &'a Bump,
+) -> Resource<'a> {
+    let (mut resource, mut found) = (resource.clone(), ClassSet::EMPTY);
+    for field in event.fields.iter_mut().chain(&mut resource.fields) {
+        scrubber.scrub_field(field, arena, &mut found);
+    }
+    for class in found.names() {
+        event.push(Role::PiiClass, millrace_shared::Value::Text(class));
+    }
+    resource
 }
 
 /// What live events have by the time rules see them, and sample events are sent without.

@@ -4,8 +4,8 @@
 use super::correlation::CorrelationDef;
 use super::def::Selection;
 use crate::windows::{
-    Baseline, Bounds, Measure, Metered, Sequence, Share, Spike, THRESHOLD_MAX, Travel, WindowKind,
-    WindowSpec,
+    Baseline, Bound, Bounds, Burn, BurnRate, Measure, Metered, Sequence, Share, Spike,
+    THRESHOLD_MAX, Travel, WindowKind, WindowSpec,
 };
 use millrace_shared::limits::NS_PER_SECOND;
 
@@ -57,6 +57,32 @@ pub enum WindowDef {
         /// Fires at so many a second, on average over the window.
         per_second: f64,
     },
+    /// Bad events use up the budget that an objective leaves, faster than they may.
+    BurnRate {
+        /// The percentage of events that are to be good.
+        objective: f64,
+        /// Fires at so many bad events, and no sooner.
+        threshold: u32,
+        /// Pairs of windows with the pace that each tells of, the shortest first.
+        rates: Vec<BurnRate>,
+        /// What the objective is about; every event of the rule's scope where absent.
+        base: Option<Selection>,
+        /// Path of the number of events that an event stands for; one where absent.
+        field: Option<String>,
+    },
+    /// The numbers of a field are within bounds.
+    Measure {
+        /// Length of the window.
+        seconds: u32,
+        /// What is measured of them.
+        of: Measured,
+        /// Path of the field.
+        field: String,
+        /// What it must be.
+        bounds: Vec<(Bound, f64)>,
+        /// Fires at so many events, and no sooner.
+        threshold: u32,
+    },
     /// Events that follow upon one another.
     Sequence {
         /// Length of the window, for all of them.
@@ -102,6 +128,65 @@ pub enum WindowDef {
     Correlation(CorrelationDef),
 }
 
+/// What is measured of numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measured {
+    /// Their average.
+    Average,
+    /// The least of them.
+    Minimum,
+    /// The greatest of them.
+    Maximum,
+    /// A percentile, in percent.
+    Percentile(f64),
+    /// By how much a counter has grown.
+    Increase,
+    /// By how much a counter has grown per second of the window.
+    Rate,
+}
+
+impl Measured {
+    /// Whether it is of one counter, so that each series is a group of its own.
+    #[must_use]
+    pub const fn is_of_counter(self) -> bool {
+        match self {
+            Measured::Increase | Measured::Rate => true,
+            Measured::Average | Measured::Minimum | Measured::Maximum | Measured::Percentile(_) => {
+                false
+            }
+        }
+    }
+
+    fn kind(self, bounds: &[(Bound, f64)], seconds: u32) -> WindowKind {
+        let bounds = bounds.iter().map(|bound| self.bound(*bound, seconds));
+        let bounds: Vec<_> = bounds.collect();
+        WindowKind::Measure(self.measure(), Bounds::new(&bounds).unwrap_or_default())
+    }
+
+    fn measure(self) -> Measure {
+        match self {
+            Measured::Average => Measure::Average,
+            Measured::Minimum => Measure::Percentile(0),
+            Measured::Maximum => Measure::Percentile(thousandths(100.0)),
+            Measured::Percentile(percent) => Measure::Percentile(thousandths(percent)),
+            Measured::Increase | Measured::Rate => Measure::Increase,
+        }
+    }
+
+    /// A bound of it as one of what is measured over so many seconds.
+    fn bound(self, (bound, number): (Bound, f64), seconds: u32) -> (Bound, f64) {
+        let times = match self {
+            Measured::Rate => f64::from(seconds),
+            Measured::Average
+            | Measured::Minimum
+            | Measured::Maximum
+            | Measured::Percentile(_)
+            | Measured::Increase => 1.0,
+        };
+        (bound, number * times)
+    }
+}
+
 /// A step of a sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SequenceStep {
@@ -117,12 +202,15 @@ impl WindowDef {
     /// The selections that it has beside the rule's own.
     pub fn selections(&self) -> impl Iterator<Item = &Selection> {
         let (base, steps): (Option<&Selection>, &[SequenceStep]) = match self {
-            WindowDef::Ratio { base, .. } => (base.as_ref(), &[]),
+            WindowDef::Ratio { base, .. } | WindowDef::BurnRate { base, .. } => {
+                (base.as_ref(), &[])
+            }
             WindowDef::Sequence { steps, .. } => (None, steps),
             WindowDef::Count { .. }
             | WindowDef::Distinct { .. }
             | WindowDef::Sum { .. }
             | WindowDef::Rate { .. }
+            | WindowDef::Measure { .. }
             | WindowDef::NewValue { .. }
             | WindowDef::Silence { .. }
             | WindowDef::Spike { .. }
@@ -142,8 +230,12 @@ impl WindowDef {
             | WindowDef::Sum { seconds, .. }
             | WindowDef::Ratio { seconds, .. }
             | WindowDef::Rate { seconds, .. }
+            | WindowDef::Measure { seconds, .. }
             | WindowDef::Sequence { seconds, .. }
             | WindowDef::Silence { seconds } => *seconds,
+            WindowDef::BurnRate { rates, .. } => {
+                rates.iter().map(|rate| rate.long_s).max().unwrap_or(1)
+            }
             WindowDef::NewValue { days, .. } => days.saturating_mul(SECONDS_PER_DAY),
             WindowDef::Spike { .. } => 3_600,
             WindowDef::Travel { speed_kmh, .. } => {
@@ -186,12 +278,20 @@ impl WindowDef {
                 seconds,
                 per_second,
             } => rate(events(*per_second, *seconds)),
-            WindowDef::Sequence { steps, .. } => {
-                let counts: Vec<u32> = steps.iter().map(|step| step.count).collect();
-                // A sequence that cannot be is refused when it is read.
-                let measure = Sequence::new(&counts).map_or(Measure::Count, Measure::Sequence);
-                (WindowKind::Measure(measure, Bounds::default()), 1)
-            }
+            WindowDef::BurnRate {
+                objective,
+                threshold,
+                rates,
+                ..
+            } => (burn(*objective, rates), *threshold),
+            WindowDef::Measure {
+                seconds,
+                of,
+                bounds,
+                threshold,
+                ..
+            } => (of.kind(bounds, *seconds), *threshold),
+            WindowDef::Sequence { steps, .. } => (sequence(steps), 1),
             WindowDef::NewValue { .. } => (WindowKind::NewValue, 1),
             WindowDef::Silence { .. } => (WindowKind::Silence, 1),
             WindowDef::Spike {
@@ -199,14 +299,7 @@ impl WindowDef {
                 threshold,
                 days,
                 baseline,
-            } => {
-                let spike = Spike {
-                    factor_thousandths: thousandths(*factor),
-                    days: u8::try_from(*days).unwrap_or(u8::MAX),
-                    baseline: *baseline,
-                };
-                (WindowKind::Spike(spike), *threshold)
-            }
+            } => (spike(*factor, *days, *baseline), *threshold),
             WindowDef::Travel {
                 speed_kmh,
                 distance_km,
@@ -221,6 +314,34 @@ impl WindowDef {
             WindowDef::Correlation(correlation) => correlation.kind(),
         }
     }
+}
+
+fn sequence(steps: &[SequenceStep]) -> WindowKind {
+    let counts: Vec<u32> = steps.iter().map(|step| step.count).collect();
+    // A sequence that cannot be is refused when it is read.
+    let measure = Sequence::new(&counts).map_or(Measure::Count, Measure::Sequence);
+    WindowKind::Measure(measure, Bounds::default())
+}
+
+fn spike(factor: f64, days: u32, baseline: Baseline) -> WindowKind {
+    WindowKind::Spike(Spike {
+        factor_thousandths: thousandths(factor),
+        days: u8::try_from(days).unwrap_or(u8::MAX),
+        baseline,
+    })
+}
+
+fn burn(objective: f64, rates: &[BurnRate]) -> WindowKind {
+    // Pairs that cannot be are refused when they are read.
+    let burn = Burn::new(budget(objective), rates);
+    burn.map_or(WindowKind::Count, |burn| {
+        WindowKind::Meter(Metered::Burn(burn))
+    })
+}
+
+/// What an objective leaves, in thousandths of a percent.
+pub(super) fn budget(objective: f64) -> u32 {
+    thousandths(100.0).saturating_sub(thousandths(objective))
 }
 
 /// What a plain count can tell, it tells with every hit in its place.
@@ -243,6 +364,6 @@ pub(super) fn events(per_second: f64, seconds: u32) -> u64 {
     clippy::cast_sign_loss,
     reason = "clamped to what fits"
 )]
-fn thousandths(number: f64) -> u32 {
+pub(super) fn thousandths(number: f64) -> u32 {
     (number * 1_000.0).round().clamp(0.0, f64::from(u32::MAX)) as u32
 }

@@ -4,11 +4,12 @@
 use super::def::Selection;
 use super::error::Problem;
 use super::json::{Object, Read, counted, each};
-use super::window_def::{SequenceStep, WindowDef, events};
-use super::{PATH_CHARS_MAX, WINDOW_SECONDS_DEFAULT, path};
+use super::window_def::{Measured, SequenceStep, WindowDef, budget, events, thousandths};
+use super::{PATH_CHARS_MAX, WINDOW_SECONDS_DEFAULT, correlation, path};
 use crate::windows::{
-    Baseline, CHAIN_MAX, FARTHEST_KM, SEQUENCE_HITS_MAX, SPEED_KMH_MIN, SPIKE_DAYS_MAX,
-    SPIKE_FACTOR_MAX, THRESHOLD_MAX, WINDOW_SECONDS_MAX,
+    BURN_LONG_MAX, BURN_SECONDS_MAX, BURN_SECONDS_MIN, BURNS_MAX, Baseline, Burn, BurnRate,
+    CHAIN_MAX, FARTHEST_KM, SEQUENCE_HITS_MAX, SPEED_KMH_MIN, SPIKE_DAYS_MAX, SPIKE_FACTOR_MAX,
+    THRESHOLD_MAX, WINDOW_SECONDS_MAX,
 };
 use serde_json::{Value, json};
 
@@ -40,8 +41,29 @@ const DISTANCE_KM_DEFAULT: u32 = 500;
 const LATITUDE: &str = "client.geo.location.lat || geo.latitude || latitude";
 const LONGITUDE: &str = "client.geo.location.lon || geo.longitude || longitude";
 
-const KINDS: &str = "must be count, distinct, sum, ratio, rate, sequence, new_value, silence, \
-                     spike, travel, or correlation";
+/// Good events of a hundred that an objective asks for: less is none, and more is not told apart.
+const OBJECTIVE: (f64, f64) = (50.0, 99.999);
+/// The fastest pace that is told of: the whole budget of a month within an hour.
+const FACTOR_MAX: f64 = 1_000.0;
+/// How many times as long the long window is as the short one, where that is not said.
+const LONG_DEFAULT: u32 = 12;
+/// The pairs that page somebody, of the Site Reliability Workbook: 2 % of a month's budget within an
+/// hour, and 5 % within six.
+const RATES_DEFAULT: [BurnRate; 2] = [
+    BurnRate {
+        factor_thousandths: 14_400,
+        long_s: 3_600,
+        short_s: 300,
+    },
+    BurnRate {
+        factor_thousandths: 6_000,
+        long_s: 21_600,
+        short_s: 1_800,
+    },
+];
+
+const KINDS: &str = "must be count, distinct, sum, ratio, rate, burn_rate, measure, sequence, \
+                     new_value, silence, spike, travel, or correlation";
 
 const BASELINES: [(&str, Baseline); 3] = [
     ("same_hour", Baseline::SameHour),
@@ -72,6 +94,8 @@ pub(super) fn window(rule: &mut Object<'_>) -> Read<Option<WindowDef>> {
         "sum" => sum(&mut window)?,
         "ratio" => ratio(&mut window)?,
         "rate" => rate(&mut window)?,
+        "burn_rate" => burn_rate(&mut window)?,
+        "measure" => measure(&mut window)?,
         "sequence" => sequence(&mut window)?,
         "new_value" => WindowDef::NewValue {
             days: needed(&mut window, "days", NEW_VALUE_DAYS_MAX)?,
@@ -184,6 +208,96 @@ fn rate(window: &mut Object<'_>) -> Read<WindowDef> {
     })
 }
 
+fn burn_rate(window: &mut Object<'_>) -> Read<WindowDef> {
+    let objective = decimal(window, "objective", OBJECTIVE)?;
+    let threshold = window.number("threshold", 1, u64::from(THRESHOLD_MAX))?;
+    let rates = each(window.list("rates", BURNS_MAX)?, "window.rates", pair)?;
+    let rates = if rates.is_empty() {
+        RATES_DEFAULT.to_vec()
+    } else {
+        rates
+    };
+    if Burn::new(budget(objective), &rates).is_none() {
+        let what = format!(
+            "must be pairs of {BURN_SECONDS_MIN} to {BURN_SECONDS_MAX} seconds, the shortest first, \
+             the long window at most {BURN_LONG_MAX} times the short one"
+        );
+        return Err(Problem::new("window.rates", what));
+    }
+    let all = u64::from(thousandths(100.0)) * 1_000;
+    let asked = |rate: &BurnRate| u64::from(rate.factor_thousandths) * u64::from(budget(objective));
+    if let Some(at) = rates.iter().position(|rate| asked(rate) >= all) {
+        let what = "asks for more bad events than there are: the objective leaves too much";
+        return Err(Problem::new(&format!("window.rates[{at}].factor"), what));
+    }
+    let base = window.get("base");
+    let base = base.map(|base| counted(base, "window.base"));
+    Ok(WindowDef::BurnRate {
+        objective,
+        threshold: threshold.unwrap_or(1),
+        rates,
+        base: base.transpose()?,
+        field: window.text("field", FIELD_CHARS_MAX)?,
+    })
+}
+
+fn pair(value: &Value, path: &str) -> Read<BurnRate> {
+    let mut object = Object::new(value, path)?;
+    let factor = object.need("factor")?.as_f64();
+    let factor = factor.filter(|factor| (0.1..=FACTOR_MAX).contains(factor));
+    let what = format!("must be a number from 0.1 to {FACTOR_MAX}");
+    let factor = factor.ok_or_else(|| Problem::new(&object.at("factor"), what))?;
+    let longest = u64::from(BURN_SECONDS_MAX);
+    let seconds = object.number("seconds", 1, longest)?;
+    let long_s = seconds.ok_or_else(|| Problem::new(&object.at("seconds"), "is required"))?;
+    let short_s = object.number("short_seconds", 1, longest)?;
+    object.finish()?;
+    Ok(BurnRate {
+        factor_thousandths: thousandths(factor),
+        long_s,
+        short_s: short_s.unwrap_or(long_s / LONG_DEFAULT),
+    })
+}
+
+fn measure(window: &mut Object<'_>) -> Read<WindowDef> {
+    let percentile = window.get("percentile").map(|value| {
+        let percent = value
+            .as_f64()
+            .filter(|percent| (0.0..=100.0).contains(percent));
+        percent.ok_or_else(|| Problem::new("window.percentile", "must be a number from 0 to 100"))
+    });
+    let of = match (
+        window.need("of")?.as_str().unwrap_or_default(),
+        percentile.transpose()?,
+    ) {
+        ("average", None) => Measured::Average,
+        ("minimum", None) => Measured::Minimum,
+        ("maximum", None) => Measured::Maximum,
+        ("percentile", Some(percent)) => Measured::Percentile(percent),
+        ("percentile", None) => return Err(missing("percentile")),
+        ("increase", None) => Measured::Increase,
+        ("rate", None) => Measured::Rate,
+        (_, Some(_)) => {
+            let what = "stands where nothing is said of a percentile";
+            return Err(Problem::new("window.percentile", what));
+        }
+        (_, None) => {
+            let what = "must be average, minimum, maximum, percentile, increase, or rate";
+            return Err(Problem::new("window.of", what));
+        }
+    };
+    let threshold = window.number("threshold", 1, u64::from(THRESHOLD_MAX))?;
+    // One value says nothing of how a counter grows.
+    let least = if of.is_of_counter() { 2 } else { 1 };
+    Ok(WindowDef::Measure {
+        seconds: seconds(window)?,
+        of,
+        field: field(window)?,
+        bounds: correlation::bounds(window.need("bounds")?)?,
+        threshold: threshold.unwrap_or(least).max(least),
+    })
+}
+
 fn sequence(window: &mut Object<'_>) -> Read<WindowDef> {
     let seconds = seconds(window)?;
     let steps = each(window.list("steps", CHAIN_MAX)?, "window.steps", step)?;
@@ -259,9 +373,12 @@ pub(super) fn check_paths(window: &WindowDef) -> Read<()> {
     };
     match window {
         WindowDef::Distinct { field, .. } => checked("field", path::check(field)),
-        WindowDef::Sum { field, .. } | WindowDef::NewValue { field, .. } => {
-            checked("field", path::check_one(field))
-        }
+        WindowDef::Sum { field, .. }
+        | WindowDef::NewValue { field, .. }
+        | WindowDef::Measure { field, .. }
+        | WindowDef::BurnRate {
+            field: Some(field), ..
+        } => checked("field", path::check_one(field)),
         WindowDef::Travel {
             latitude,
             longitude,
@@ -273,6 +390,7 @@ pub(super) fn check_paths(window: &WindowDef) -> Read<()> {
         WindowDef::Count { .. }
         | WindowDef::Ratio { .. }
         | WindowDef::Rate { .. }
+        | WindowDef::BurnRate { field: None, .. }
         | WindowDef::Sequence { .. }
         | WindowDef::Silence { .. }
         | WindowDef::Spike { .. }
@@ -296,21 +414,13 @@ impl WindowDef {
                 threshold,
                 field,
             } => of_field("sum", *seconds, &json!(threshold), field),
-            WindowDef::Ratio {
-                seconds,
-                threshold,
-                percent,
-                over,
-                base,
-            } => json!({
-                "kind": "ratio", "seconds": seconds, "threshold": threshold,
-                "percent": (!over).then_some(percent), "over_percent": over.then_some(percent),
-                "base": base.as_ref().map(Selection::to_json),
-            }),
             WindowDef::Rate {
                 seconds,
                 per_second,
             } => json!({"kind": "rate", "seconds": seconds, "per_second": per_second}),
+            WindowDef::Ratio { .. } | WindowDef::BurnRate { .. } | WindowDef::Measure { .. } => {
+                self.share_to_json()
+            }
             WindowDef::Sequence { seconds, steps } => {
                 let steps: Vec<Value> = steps.iter().map(SequenceStep::to_json).collect();
                 json!({"kind": "sequence", "seconds": seconds, "steps": steps})
@@ -342,6 +452,60 @@ impl WindowDef {
     }
 }
 
+impl WindowDef {
+    /// Of a share or of what is measured; null of others.
+    fn share_to_json(&self) -> Value {
+        match self {
+            WindowDef::Ratio {
+                seconds,
+                threshold,
+                percent,
+                over,
+                base,
+            } => json!({
+                "kind": "ratio", "seconds": seconds, "threshold": threshold,
+                "percent": (!over).then_some(percent), "over_percent": over.then_some(percent),
+                "base": base.as_ref().map(Selection::to_json),
+            }),
+            WindowDef::BurnRate {
+                objective,
+                threshold,
+                rates,
+                base,
+                field,
+            } => json!({
+                "kind": "burn_rate", "objective": objective, "threshold": threshold,
+                "rates": rates.iter().map(pair_to_json).collect::<Vec<_>>(),
+                "base": base.as_ref().map(Selection::to_json), "field": field,
+            }),
+            WindowDef::Measure {
+                seconds,
+                of,
+                field,
+                bounds,
+                threshold,
+            } => {
+                let (of, percentile) = name_of_measured(*of);
+                json!({
+                    "kind": "measure", "seconds": seconds, "of": of, "percentile": percentile,
+                    "field": field, "threshold": threshold,
+                    "bounds": correlation::bounds_to_json(bounds),
+                })
+            }
+            WindowDef::Count { .. }
+            | WindowDef::Distinct { .. }
+            | WindowDef::Sum { .. }
+            | WindowDef::Rate { .. }
+            | WindowDef::Sequence { .. }
+            | WindowDef::NewValue { .. }
+            | WindowDef::Silence { .. }
+            | WindowDef::Spike { .. }
+            | WindowDef::Travel { .. }
+            | WindowDef::Correlation(_) => Value::Null,
+        }
+    }
+}
+
 impl SequenceStep {
     fn to_json(&self) -> Value {
         json!({"selection": self.selection.to_json(), "count": self.count})
@@ -355,4 +519,22 @@ fn of_field(kind: &str, seconds: u32, threshold: &Value, field: &str) -> Value {
 fn name_of(baseline: Baseline) -> Option<&'static str> {
     let known = BASELINES.iter().find(|(_, known)| *known == baseline);
     known.map(|(name, _)| *name)
+}
+
+fn pair_to_json(rate: &BurnRate) -> Value {
+    json!({
+        "factor": f64::from(rate.factor_thousandths) / 1_000.0,
+        "seconds": rate.long_s, "short_seconds": rate.short_s,
+    })
+}
+
+const fn name_of_measured(of: Measured) -> (&'static str, Option<f64>) {
+    match of {
+        Measured::Average => ("average", None),
+        Measured::Minimum => ("minimum", None),
+        Measured::Maximum => ("maximum", None),
+        Measured::Percentile(percent) => ("percentile", Some(percent)),
+        Measured::Increase => ("increase", None),
+        Measured::Rate => ("rate", None),
+    }
 }

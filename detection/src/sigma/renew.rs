@@ -2,7 +2,7 @@
 //! made of it stays: whether it runs, its exceptions and mute windows, its dedupe and its test cases.
 
 use crate::rules::trial::run_tests;
-use crate::rules::{OrgSettings, Problem, RuleDef};
+use crate::rules::{OrgSettings, Problem, RuleDef, check_new_id};
 use serde_json::Value;
 
 /// What becomes of an imported rule.
@@ -22,7 +22,7 @@ pub enum Renewal {
 #[must_use]
 pub fn renew(imported: &RuleDef, present: Option<&Value>, settings: OrgSettings) -> Renewal {
     let Some(present) = present else {
-        return Renewal::New;
+        return check_new_id(&imported.id).map_or_else(Renewal::Refused, |()| Renewal::New);
     };
     if present.pointer("/origin/format").and_then(Value::as_str) != Some("sigma") {
         let what = "is that of a rule which is not of Sigma; remove or rename one of them";

@@ -2,7 +2,7 @@
 //! caller. Numbers are LEB128, times are differences.
 
 use super::hits::{Hits, Kept};
-use super::meter::{Pile, Piles, RATE_TAG, RATIO_TAG, SUM_TAG};
+use super::meter::{BURN_TAG, Pile, Piles, RATE_TAG, RATIO_TAG, SUM_TAG};
 use super::novelty::{Value, Values};
 use super::silence::{Gap, Gaps};
 use super::spike::{HOUR_NS, Hours, Open};
@@ -97,7 +97,7 @@ impl WindowState {
             (V1 | V2, tag) => Memory::Hits(Hits(
                 reader.list(|reader| reader.hit(tag != COUNT_TAG, version == V2))?,
             )),
-            (_, SUM_TAG | RATE_TAG | RATIO_TAG) => {
+            (_, SUM_TAG | RATE_TAG | RATIO_TAG | BURN_TAG) => {
                 Memory::Piles(Piles(reader.list(|reader| reader.pile(tag))?))
             }
             (_, NEW_VALUE_TAG) => Memory::Values(Values(reader.values()?)),
@@ -112,6 +112,11 @@ impl WindowState {
             tag,
         })
     }
+}
+
+/// Whether not everything that is counted is selected.
+const fn has_base(tag: u8) -> bool {
+    tag == RATIO_TAG || tag == BURN_TAG
 }
 
 struct Writer<'b> {
@@ -152,7 +157,7 @@ impl Writer<'_> {
         self.back(pile.at_ns, pile.selected > 0);
         self.number(u128::from(pile.hits));
         if pile.selected > 0 {
-            if tag == RATIO_TAG {
+            if has_base(tag) {
                 self.number(u128::from(pile.selected));
             }
             self.number(u128::from(pile.reported));
@@ -291,7 +296,7 @@ impl Reader<'_> {
             ..Pile::default()
         };
         if is_selected {
-            pile.selected = if tag == RATIO_TAG {
+            pile.selected = if has_base(tag) {
                 self.small()?
             } else {
                 pile.hits
@@ -300,7 +305,7 @@ impl Reader<'_> {
             pile.event = u128::from_be_bytes(self.array()?);
         }
         // Without a share everything is selected.
-        if (is_selected || tag != RATIO_TAG) && pile.selected == 0 {
+        if (is_selected || !has_base(tag)) && pile.selected == 0 {
             return Err(MalformedState);
         }
         if tag == SUM_TAG {

@@ -37,6 +37,9 @@ pub enum Measure {
     Chain(Chain),
     /// Whether so many hits of each value have come, one value after the other.
     Sequence(Sequence),
+    /// By how much the values of a counter have grown from hit to hit. One that is less than the one
+    /// before has begun anew, at nothing.
+    Increase,
 }
 
 /// Hits of all steps of a sequence together: each hit moves so many places on, and more than this
@@ -151,6 +154,7 @@ impl Measure {
             Measure::Ordered(_) => 8,
             Measure::Chain(_) => 9,
             Measure::Sequence(_) => 10,
+            Measure::Increase => 11,
         }
     }
 
@@ -165,7 +169,8 @@ impl Measure {
             | Measure::Percentile(_)
             | Measure::Share
             | Measure::Ordered(_)
-            | Measure::Sequence(_) => 0,
+            | Measure::Sequence(_)
+            | Measure::Increase => 0,
         }
     }
 
@@ -179,7 +184,8 @@ impl Measure {
             | Measure::Sum
             | Measure::Average
             | Measure::Percentile(_)
-            | Measure::Share => false,
+            | Measure::Share
+            | Measure::Increase => false,
         }
     }
 }
@@ -251,6 +257,17 @@ pub(super) struct Gauge {
     reached: Vec<Option<i64>>,
     /// By place in a sequence: the latest run up to it.
     rows: Vec<Row>,
+    /// The values of a counter.
+    counter: VecDeque<i128>,
+}
+
+/// What a counter has counted between two values.
+fn grown(before: i128, after: i128) -> i128 {
+    if after < before {
+        after
+    } else {
+        after - before
+    }
 }
 
 /// The latest run of hits up to a place of a sequence.
@@ -275,7 +292,8 @@ impl Gauge {
             | Measure::Average
             | Measure::Percentile(_)
             | Measure::Share
-            | Measure::Sequence(_) => 0,
+            | Measure::Sequence(_)
+            | Measure::Increase => 0,
         };
         let places = match measure {
             Measure::Sequence(sequence) => sequence.len(),
@@ -286,7 +304,8 @@ impl Gauge {
             | Measure::Percentile(_)
             | Measure::Share
             | Measure::Ordered(_)
-            | Measure::Chain(_) => 0,
+            | Measure::Chain(_)
+            | Measure::Increase => 0,
         };
         Gauge {
             measure,
@@ -298,6 +317,7 @@ impl Gauge {
             latest: vec![VecDeque::new(); steps],
             reached: vec![None; steps],
             rows: vec![Row::default(); places],
+            counter: VecDeque::new(),
         }
     }
 
@@ -317,6 +337,13 @@ impl Gauge {
             Measure::Ordered(_) => self.step(hit),
             Measure::Chain(chain) => self.reach(&chain, hit),
             Measure::Sequence(sequence) => self.follow(&sequence, hit),
+            Measure::Increase => {
+                let value = scaled(hit.value);
+                if let Some(before) = self.counter.back() {
+                    self.sum += grown(*before, value);
+                }
+                self.counter.push_back(value);
+            }
         }
     }
 
@@ -405,6 +432,13 @@ impl Gauge {
                     self.sorted.remove(at);
                 }
             }
+            Measure::Increase => {
+                // The oldest goes first.
+                let oldest = self.counter.pop_front();
+                if let Some((before, after)) = oldest.zip(self.counter.front()) {
+                    self.sum -= grown(before, *after);
+                }
+            }
         }
     }
 
@@ -419,7 +453,8 @@ impl Gauge {
             | Measure::Share
             | Measure::Ordered(_)
             | Measure::Chain(_)
-            | Measure::Sequence(_) => self.hits,
+            | Measure::Sequence(_)
+            | Measure::Increase => self.hits,
         }
     }
 
@@ -432,7 +467,7 @@ impl Gauge {
         }
         let measured = match self.measure {
             Measure::Count | Measure::Distinct => f64::from(self.count()),
-            Measure::Sum => unscaled(self.sum),
+            Measure::Sum | Measure::Increase => unscaled(self.sum),
             Measure::Average => unscaled(self.sum) / hits,
             Measure::Percentile(thousandths) => self.percentile(thousandths),
             Measure::Share => {

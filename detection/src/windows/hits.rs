@@ -306,7 +306,7 @@ impl Counter {
     fn is_satisfied(&self, spec: &WindowSpec, last: &Kept) -> bool {
         match (self, spec.kind) {
             (Counter::Gauge(gauge), WindowKind::Measure(_, bounds)) => {
-                gauge.is_satisfied(&bounds, last, spec.length_ns)
+                self.count() >= spec.threshold && gauge.is_satisfied(&bounds, last, spec.length_ns)
             }
             (Counter::Hits(_) | Counter::Values(_) | Counter::Gauge(_), _) => {
                 self.count() >= spec.threshold

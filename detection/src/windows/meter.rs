@@ -1,10 +1,11 @@
-//! Windows that add up: sums, shares and rates of any number of hits in bounded memory.
+//! Windows that add up: sums, shares, rates and burn rates of any number of hits in bounded memory.
 //!
 //! Hits of one instant are one pile, so a window is exact. When a group has more than
 //! [`PILES_MAX`] of them, piles that lie closer together than a sixtieth of the window become one,
 //! which counts as of its newest hit: no hit is lost, and the window reaches back a sixtieth longer
-//! at most.
+//! at most. Of burn rates the hits of one step are one pile from the start (`burn`).
 
+use super::burn::{Burn, Burning};
 use super::gauge::scaled;
 use super::hits::Episode;
 use super::{Firing, Hit, SAMPLES_MAX, WindowSpec};
@@ -26,8 +27,29 @@ pub enum Metered {
     },
     /// The hits, to at least the threshold.
     Rate,
-    /// The share of hits worth 1 among all, and at least the threshold of them.
+    /// The share of selected events among all, and at least the threshold of them. A hit is worth
+    /// [`weighed`].
     Ratio(Share),
+    /// The same, of bad events over pairs of windows.
+    Burn(Burn),
+}
+
+/// What a hit of a share is worth: how many events it stands for, and whether they are more than its
+/// base.
+#[must_use]
+pub fn weighed(events: u32, is_selected: bool) -> u64 {
+    u64::from(events) << 1 | u64::from(is_selected)
+}
+
+/// What two hits of one instant are worth together, where both are of the base of a share only: no event
+/// of them is told of, so they may be one.
+#[must_use]
+pub const fn of_base(one: u64, other: u64) -> Option<u64> {
+    if one & 1 == 0 && other & 1 == 0 {
+        one.checked_add(other)
+    } else {
+        None
+    }
 }
 
 /// A share.
@@ -56,11 +78,20 @@ impl Metered {
         }
     }
 
+    /// How much longer than its window a hit may matter beside its lateness, nanoseconds.
+    pub(super) fn memory_ns(self) -> i64 {
+        match self {
+            Metered::Sum { .. } | Metered::Rate | Metered::Ratio(_) => 0,
+            Metered::Burn(burn) => burn.memory_ns(),
+        }
+    }
+
     pub(super) const fn tag(self) -> u8 {
         match self {
             Metered::Sum { .. } => SUM_TAG,
             Metered::Rate => RATE_TAG,
             Metered::Ratio(_) => RATIO_TAG,
+            Metered::Burn(_) => BURN_TAG,
         }
     }
 }
@@ -68,12 +99,13 @@ impl Metered {
 pub(super) const SUM_TAG: u8 = 0x20;
 pub(super) const RATE_TAG: u8 = 0x21;
 pub(super) const RATIO_TAG: u8 = 0x22;
+pub(super) const BURN_TAG: u8 = 0x27;
 
 /// Hits that count as of one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pile {
     pub(super) at_ns: i64,
-    /// All of them.
+    /// All of them, or all that they stand for.
     pub(super) hits: u64,
     /// Those that are not only the base of a share.
     pub(super) selected: u64,
@@ -87,21 +119,24 @@ pub(super) struct Pile {
 
 impl Pile {
     fn of(metered: Metered, hit: &Hit) -> Pile {
-        let selected = match metered {
-            Metered::Sum { .. } | Metered::Rate => 1,
-            Metered::Ratio(_) => u64::from(hit.value == 1),
+        let (hits, selected) = match metered {
+            Metered::Sum { .. } | Metered::Rate => (1, 1),
+            Metered::Ratio(_) | Metered::Burn(_) => {
+                let events = hit.value >> 1;
+                (events, events * (hit.value & 1))
+            }
         };
         let sum = match metered {
             Metered::Sum { .. } => scaled(hit.value),
-            Metered::Rate | Metered::Ratio(_) => 0,
+            Metered::Rate | Metered::Ratio(_) | Metered::Burn(_) => 0,
         };
         Pile {
             at_ns: hit.at_ns,
-            hits: 1,
+            hits,
             selected,
             reported: 0,
             sum,
-            event: if selected == 1 { hit.event } else { 0 },
+            event: if selected > 0 { hit.event } else { 0 },
         }
     }
 
@@ -154,6 +189,8 @@ impl Total {
                 self.selected >= u64::from(threshold.max(1))
                     && share.holds(self.selected, self.hits)
             }
+            // Of several windows at once.
+            Metered::Burn(_) => false,
         }
     }
 }
@@ -184,9 +221,14 @@ impl Piles {
         }
         // Two runs that are sorted become one.
         self.0.sort_by_key(|pile| pile.at_ns);
-        self.join(|before, next| before.at_ns == next.at_ns);
-        let firings = self.report(metered, spec, hits);
-        self.level(spec);
+        let step = match metered {
+            Metered::Sum { .. } | Metered::Rate | Metered::Ratio(_) => 1,
+            Metered::Burn(burn) => burn.step(),
+        };
+        self.join(|before, next| before.at_ns.div_euclid(step) == next.at_ns.div_euclid(step));
+        let since_ns = new.first().map_or(newest_ns, |hit| hit.at_ns);
+        let firings = self.report((metered, since_ns), spec, hits);
+        self.level(metered, spec, newest_ns);
         let oldest = newest_ns.saturating_sub(spec.reach_ns());
         self.0.retain(|pile| pile.at_ns > oldest);
         firings
@@ -202,14 +244,19 @@ impl Piles {
         });
     }
 
+    /// Reports what is new in episodes that hits since then may have changed.
     fn report(
         &mut self,
-        metered: Metered,
+        (metered, since_ns): (Metered, i64),
         spec: &WindowSpec,
         hits: impl Iterator<Item = Hit> + Clone,
     ) -> Vec<Firing> {
         let mut firings = Vec::new();
-        for episode in self.episodes(metered, spec) {
+        let episodes = match metered {
+            Metered::Sum { .. } | Metered::Rate | Metered::Ratio(_) => self.episodes(metered, spec),
+            Metered::Burn(burn) => joined(burn.burning(&self.0, spec.threshold, since_ns)),
+        };
+        for episode in episodes {
             let Some(piles) = self.0.get_mut(episode.from..=episode.to) else {
                 continue;
             };
@@ -263,8 +310,13 @@ impl Piles {
         episodes
     }
 
-    /// Makes one of piles that lie close together, where there are too many.
-    fn level(&mut self, spec: &WindowSpec) {
+    /// Makes one of piles that lie close together, where there are too many or where they are old.
+    fn level(&mut self, metered: Metered, spec: &WindowSpec, newest_ns: i64) {
+        if let Metered::Burn(burn) = metered {
+            let now = (newest_ns, spec.lateness_ns());
+            self.join(|before, next| burn.is_one((before.at_ns, next.at_ns), now));
+            return;
+        }
         if self.0.len() <= PILES_MAX {
             return;
         }
@@ -274,6 +326,17 @@ impl Piles {
             .max(1);
         self.join(|before, next| before.at_ns.div_euclid(grain) == next.at_ns.div_euclid(grain));
     }
+}
+
+/// Windows, by their beginning, to the episodes that they make.
+fn joined(burning: Vec<Burning>) -> Vec<Episode> {
+    let mut episodes: Vec<Episode> = Vec::new();
+    for (from, to, bad) in burning {
+        let count = u32::try_from(bad).unwrap_or(u32::MAX);
+        let last = episodes.last().map_or(to, |last| last.to.max(to));
+        Episode::join(&mut episodes, (from, last), count);
+    }
+    episodes
 }
 
 /// Events of a firing: those that piles remember, and those of the hits that came just now.

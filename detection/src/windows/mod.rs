@@ -22,11 +22,12 @@
 //! such hits that can be spared. Of these [`MEASURED_KEPT_MAX`] hits of a group are kept, the newest
 //! ones, and windows are exact as long as they hold no more.
 //!
-//! What adds up (`meter`) and what is compared with the past (`novelty`, `silence`, `spike`,
+//! What adds up (`meter`, `burn`) and what is compared with the past (`novelty`, `silence`, `spike`,
 //! `travel`) keeps no hits but what they come to; each of these modules says what it bounds.
 
 mod hits;
 mod gauge;
+mod burn;
 mod meter;
 mod novelty;
 mod silence;
@@ -34,12 +35,13 @@ mod spike;
 mod travel;
 mod codec;
 
+pub use burn::{BURN_LONG_MAX, BURN_SECONDS_MAX, BURN_SECONDS_MIN, BURNS_MAX, Burn, BurnRate};
 pub use codec::MalformedState;
 pub use gauge::{
     BOUNDS_MAX, Bound, Bounds, CHAIN_MAX, Chain, Measure, Need, SEQUENCE_HITS_MAX, STEPS_MAX,
     Sequence,
 };
-pub use meter::{Metered, PILES_MAX, Share};
+pub use meter::{Metered, PILES_MAX, Share, of_base, weighed};
 pub use novelty::VALUES_MAX;
 pub use silence::GAPS_MAX;
 pub use spike::{Baseline, SPIKE_DAYS_MAX, SPIKE_FACTOR_MAX, Spike};
@@ -54,7 +56,7 @@ use travel::Places;
 
 /// The highest threshold. With [`HITS_KEPT_MAX`] it leaves a window's length of lateness.
 pub const THRESHOLD_MAX: u32 = 10_000;
-/// The longest window: a day, beyond which a query over history is the better tool.
+/// The longest window, but for burn rates: a day, beyond which a query over history is the better tool.
 pub const WINDOW_SECONDS_MAX: u32 = 24 * 3600;
 /// Hits kept of one group, which bounds its state to about 1.6 MB at the highest threshold and to
 /// a few hundred bytes at the usual ones.
@@ -156,7 +158,8 @@ impl WindowSpec {
     #[must_use]
     pub fn reach_ns(&self) -> i64 {
         let beyond = match self.kind {
-            WindowKind::Count | WindowKind::Distinct | WindowKind::Meter(_) => self.lateness_ns(),
+            WindowKind::Count | WindowKind::Distinct => self.lateness_ns(),
+            WindowKind::Meter(metered) => self.lateness_ns().saturating_add(metered.memory_ns()),
             WindowKind::Measure(measure, _) => {
                 self.lateness_ns().saturating_add(measure.memory_ns())
             }

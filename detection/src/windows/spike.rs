@@ -2,7 +2,8 @@
 //! the state of a group is of constant size whatever it counts. Hours are those of UTC.
 //!
 //! The newest two hours fire, so that hits may come late across a full hour; what is older still
-//! counts for what later hours are compared with.
+//! counts for what later hours are compared with. Hits of one batch are taken hour by hour, so that
+//! how many hours a batch spans makes no difference.
 
 use super::{Firing, Hit, SAMPLES_MAX, WindowSpec};
 use millrace_shared::limits::NS_PER_SECOND;
@@ -88,24 +89,34 @@ pub(super) struct Hours {
 }
 
 impl Hours {
-    /// Takes in hits, and reports the newest hours that are spikes.
+    /// Takes in hits, and reports the hours that are spikes while they are among the newest.
     pub(super) fn apply(
         &mut self,
         spike: Spike,
         spec: &WindowSpec,
-        hits: impl Iterator<Item = Hit> + Clone,
+        hits: impl Iterator<Item = Hit>,
     ) -> Vec<Firing> {
-        let newest = hits.clone().map(|hit| hit.at_ns.div_euclid(HOUR_NS)).max();
-        let Some(newest) = newest else {
-            return Vec::new();
+        let mut hits: Vec<Hit> = hits.collect();
+        hits.sort_unstable_by_key(|hit| (hit.at_ns, hit.event));
+        let mut firings = Vec::new();
+        for of_hour in hits.chunk_by(|one, next| hour_of(one) == hour_of(next)) {
+            firings.extend(self.take(spike, spec, of_hour));
+        }
+        firings
+    }
+
+    /// Takes in hits of one hour, sorted.
+    fn take(&mut self, spike: Spike, spec: &WindowSpec, hits: &[Hit]) -> Vec<Firing> {
+        let mut firings = Vec::new();
+        let Some(hour) = hits.first().map(hour_of) else {
+            return firings;
         };
-        self.move_to(newest, spike.hours());
-        for hit in hits.clone() {
-            self.count(&hit);
+        self.move_to(hour, spike.hours());
+        for hit in hits {
+            self.count(hit);
         }
         let oldest = self.head - OPEN_HOURS;
         self.open.retain(|open| open.hour > oldest);
-        let mut firings = Vec::new();
         for at in 0..self.open.len() {
             let Some(open) = self.open.get(at).copied() else {
                 continue;
@@ -126,7 +137,7 @@ impl Hours {
             if open.reported == 0 {
                 firing.events.push(open.first_event);
             }
-            sample(&mut firing.events, open.hour, hits.clone());
+            sample(&mut firing.events, open.hour, hits);
             if let Some(open) = self.open.get_mut(at) {
                 open.reported = count;
             }
@@ -141,6 +152,10 @@ impl Hours {
             (self.head, self.since) = (hour, hour);
         }
         let by = usize::try_from(hour.saturating_sub(self.head)).unwrap_or(0);
+        if by > hours {
+            // So long ago that the state may have been deleted: it says the same as if it had been.
+            self.since = hour;
+        }
         let before = self.counts.len();
         if before < hours {
             // New, or the rule looks back further than it did.
@@ -166,7 +181,7 @@ impl Hours {
     }
 
     fn count(&mut self, hit: &Hit) {
-        let hour = hit.at_ns.div_euclid(HOUR_NS);
+        let hour = hour_of(hit);
         let place = self.place(hour);
         let Some(count) = place.and_then(|at| self.counts.get_mut(at)) else {
             return;
@@ -212,8 +227,12 @@ impl Hours {
     }
 }
 
-fn sample(events: &mut Vec<u128>, hour: i64, hits: impl Iterator<Item = Hit>) {
-    for hit in hits.filter(|hit| hit.at_ns.div_euclid(HOUR_NS) == hour) {
+const fn hour_of(hit: &Hit) -> i64 {
+    hit.at_ns.div_euclid(HOUR_NS)
+}
+
+fn sample(events: &mut Vec<u128>, hour: i64, hits: &[Hit]) {
+    for hit in hits.iter().filter(|hit| hour_of(hit) == hour) {
         if events.len() == SAMPLES_MAX {
             return;
         }

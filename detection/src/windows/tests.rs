@@ -24,6 +24,7 @@ fn hit(second: i64, value: u64, event: u128) -> Hit {
     }
 }
 
+mod burn;
 mod compared;
 
 #[test]
@@ -302,6 +303,7 @@ fn measured(measure: Measure, window: &[&Hit], all: &[Hit]) -> bool {
             at_least(f64::midpoint(sorted[low], sorted[high]))
         }
         Measure::Share => unreachable!("which of one instant is last has no definition"),
+        Measure::Increase => unreachable!("is compared batch by batch"),
         Measure::Ordered(steps) => {
             let mut at = vec![None; usize::from(steps)];
             in_order(&mut at, 0, window)

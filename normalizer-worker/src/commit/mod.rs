@@ -15,11 +15,13 @@ mod windows;
 pub(crate) mod silence;
 mod plan;
 mod raise;
+mod retrospect;
 mod letters;
 mod books;
 
 pub use books::{Usage, link};
 pub use raise::rank;
+pub(crate) use retrospect::{Hunter, Retrospect, raise_in_retrospect};
 pub use series::SeriesCache;
 
 use crate::error::WorkerError;

@@ -10,6 +10,7 @@ use crate::error::WorkerError;
 use crate::metrics;
 use crate::work::{AlertDraft, SAMPLES_MAX};
 use deadpool_postgres::Transaction;
+use millrace_shared::Signal;
 use millrace_shared::channel::Happening;
 use millrace_shared::ids::{EventId, LedgerId, OrgId, ShardId};
 use millrace_shared::time::rfc3339;
@@ -49,7 +50,7 @@ pub(crate) async fn store(
         join(tx, &plan.joins).await?;
     }
     if !plan.raises.is_empty() {
-        raise(tx, shard, &plan.raises).await?;
+        raise(tx, shard.signal, &plan.raises).await?;
     }
     Ok(())
 }
@@ -150,7 +151,7 @@ async fn open_alerts(
     Ok(open)
 }
 
-fn nanos(at: time::OffsetDateTime) -> i64 {
+pub(super) fn nanos(at: time::OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos()).unwrap_or(i64::MAX)
 }
 
@@ -162,7 +163,7 @@ fn ids(events: &[EventId]) -> Vec<Uuid> {
 /// is everybody's, whatever locks the caller holds.
 const LOCK: &str = "SELECT FROM alert WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
 
-async fn join(tx: &Transaction<'_>, joins: &[Join]) -> Result<(), WorkerError> {
+pub(super) async fn join(tx: &Transaction<'_>, joins: &[Join]) -> Result<(), WorkerError> {
     let ids_of: Vec<Uuid> = joins.iter().map(|join| join.open.id).collect();
     let statement = tx.prepare_cached(LOCK).await?;
     tx.query(&statement, &[&ids_of]).await?;
@@ -246,18 +247,26 @@ const RAISE: &str = "WITH raised AS ( \
    SELECT id FROM raised";
 const TELL: &str = "SELECT notify_alert(id, $2, '0', '{}') FROM unnest($1::uuid[]) AS raised (id)";
 
-async fn raise(tx: &Transaction<'_>, shard: ShardId, raises: &[Raise]) -> Result<(), WorkerError> {
-    let rows: Vec<Value> = raises.iter().map(|raise| row_of(shard, raise)).collect();
+/// Raises alerts and tells of them; the ids of those that were not there before.
+pub(super) async fn raise(
+    tx: &Transaction<'_>,
+    signal: Signal,
+    raises: &[Raise],
+) -> Result<Vec<Uuid>, WorkerError> {
+    let rows: Vec<Value> = raises.iter().map(|raise| row_of(signal, raise)).collect();
     let statement = tx.prepare_cached(RAISE).await?;
     let raised = tx.query(&statement, &[&Value::Array(rows)]).await?;
-    let raised: Result<Vec<Uuid>, _> = raised.iter().map(|row| row.try_get(0)).collect();
+    let raised: Vec<Uuid> = raised
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
     let statement = tx.prepare_cached(TELL).await?;
     let happened = Happening::Created.as_str();
-    tx.query(&statement, &[&raised?, &happened]).await?;
-    Ok(())
+    tx.query(&statement, &[&raised, &happened]).await?;
+    Ok(raised)
 }
 
-fn row_of(shard: ShardId, raise: &Raise) -> Value {
+fn row_of(signal: Signal, raise: &Raise) -> Value {
     let draft = &raise.draft;
     let plain =
         |list: &[String]| -> Vec<String> { list.iter().map(|one| text::plain(one)).collect() };
@@ -271,6 +280,6 @@ fn row_of(shard: ShardId, raise: &Raise) -> Value {
         "last_seen": rfc3339(draft.last_seen), "count": signed(draft.count),
         "suppressed": raise.suppressed, "event_ids": ids(&draft.event_ids),
         "observables": plain(&draft.observables), "risk_score": draft.risk_score,
-        "signal": shard.signal.as_str(),
+        "signal": signal.as_str(),
     })
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::control::{Fixed, Kept};
 use crate::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
 use bytes::Bytes;
+use millrace_detection::windows::weighed;
 use millrace_shared::entry::Meta;
 use millrace_shared::inflate::{Encoding, pack};
 use millrace_shared::wire::{BodyFormat, Severity};
@@ -12,6 +13,28 @@ use uuid::Uuid;
 
 const ORG: Uuid = Uuid::from_u128(7);
 const NOW: i64 = 1_700_000_000_000_000_000;
+
+/// A rule that asks what the scrubber found, and says as much of it as it can.
+fn leak(class: &str, severity: &str) -> serde_json::Value {
+    json!({
+        "id": format!("leak-{class}"), "name": "Leak", "version": 1, "severity": severity, "enabled": true,
+        "message": "{service}: {message} {password} {pii.class}", "scope": ["logs", "metrics"],
+        "selection": [{"field": "pii.class", "op": "eq", "value": class}],
+        "dedupe": {"keys": ["service"], "window_seconds": 900},
+        "exceptions": [{"selection": [{"field": "host", "op": "eq", "value": "vault"}], "reason": "known"}],
+    })
+}
+
+/// Half of what a session sends are errors.
+fn share() -> serde_json::Value {
+    json!({
+        "id": "share", "name": "Share", "version": 1, "severity": "low", "enabled": true,
+        "message": "m", "scope": ["rum"],
+        "selection": [{"field": "event_type", "op": "eq", "value": "error"}],
+        "group_by": ["session_id"],
+        "window": {"kind": "ratio", "seconds": 300, "threshold": 1, "percent": 50},
+    })
+}
 
 fn control() -> Control {
     let rule = |body: serde_json::Value| RuleRow {
@@ -42,6 +65,9 @@ fn control() -> Control {
                 "selection": {"all": [{"field": "outcome", "op": "eq", "value": "FAILURE"}]},
                 "group_by": ["ip"], "window": {"kind": "count", "seconds": 300, "threshold": 5},
             })),
+            rule(share()),
+            rule(leak("secret", "high")),
+            rule(leak("jwt", "medium")),
         ],
         indicators: vec![IndicatorRow {
             id: 77,
@@ -183,6 +209,49 @@ fn metrics_share_a_series_and_their_labels_are_scrubbed() {
     );
     assert_eq!(output.samples[1].series, output.samples[0].series);
     assert_eq!(output.sources[0].2, 3);
+}
+
+#[test]
+fn what_only_counts_in_the_base_of_a_share_is_one_hit_an_instant() {
+    let event = |kind: &str, at: u64| {
+        let mut event = json!({"session_id": "s", "event_type": kind, "page_url": "https://a.example/",
+            "timestamp": 1_700_000_000_000_u64 - at});
+        if kind == "error" {
+            event["error"] = json!({"message": "m"});
+        }
+        event
+    };
+    let kinds = [
+        ("click", 9),
+        ("click", 9),
+        ("error", 9),
+        ("error", 9),
+        ("click", 9),
+        ("click", 8),
+        ("click", 8),
+    ];
+    let events: Vec<_> = kinds.iter().map(|(kind, at)| event(kind, *at)).collect();
+    let body = json!({ "events": events });
+    let output = run(Signal::Rum, &[entry(1, &body.to_string())]);
+    let hits = &output.hits[0].hits;
+    let worth: Vec<u64> = hits.iter().map(|(_, worth, _)| *worth).collect();
+    let (one, two) = (weighed(1, false), weighed(2, false));
+    let error = weighed(1, true);
+    assert_eq!(worth, [two, error, error, one, two]);
+    let mut state = millrace_detection::WindowState::new();
+    let hits: Vec<_> = hits
+        .iter()
+        .map(|(at_ns, value, event)| millrace_detection::Hit {
+            at_ns: *at_ns,
+            value: *value,
+            event: event.0.as_u128(),
+        })
+        .collect();
+    let firings = state.apply(&output.windows[0], &hits);
+    assert!(
+        firings.is_empty(),
+        "two of seven are less than half: {firings:?}"
+    );
 }
 
 #[test]
@@ -353,4 +422,60 @@ fn escapes_hide_nothing_from_the_scrubber() {
         assert!(!contains(&output, hidden), "{hidden} is stored");
     }
     assert!(contains(&output, "[EMAIL]") && contains(&output, r#"["a\\b","\"q\""]"#));
+}
+
+const KEY: &str = "AKIAZ7QX2MVR5T4WKB3N";
+const TOKEN: &str =
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
+
+#[test]
+fn a_leaked_secret_raises_an_alert_that_does_not_hold_it() {
+    let log = |service: &str, message: &str, host: &str| json!({"service": service, "message": message, "host": host, "attributes": {"password": "hunter2-Zx9"}});
+    let body = json!({"logs": [
+        log("api", &format!("uses {KEY}"), "h"),
+        log("api", &format!("sends {KEY} and {TOKEN}"), "h"),
+        log("web", &format!("uses {KEY}"), "h"),
+        log("api", &format!("uses {KEY}"), "vault"),
+        log("api", "mail to jane@example.com", "h"),
+        json!({"service": "liar", "message": "m", "attributes": {"pii.class": "secret"}}),
+    ]});
+    let output = run(Signal::Logs, &[entry(1, &body.to_string())]);
+    let mut told: Vec<_> = output
+        .alerts
+        .iter()
+        .map(|alert| (alert.rule.as_str(), alert.count, alert.group.as_str()))
+        .collect();
+    told.sort_unstable();
+    let (api, web) = (r#"{"service":"api"}"#, r#"{"service":"web"}"#);
+    let expected = [
+        ("leak-jwt", 1, api),
+        ("leak-secret", 1, web),
+        ("leak-secret", 2, api),
+    ];
+    assert_eq!(told, expected);
+    let said = format!("{:?}", output.alerts);
+    for secret in [KEY, TOKEN, "hunter2"] {
+        assert!(!said.contains(secret), "{said}");
+    }
+    assert!(said.contains("uses [SECRET] [REDACTED] secret"), "{said}");
+    assert!(contains(&output, "leak-jwt"), "the row names the rule");
+}
+
+#[test]
+fn what_a_resource_gives_away_counts_for_its_events() {
+    let body = json!({"logs": [{"service": "api", "message": "m"}], "resource": {"key": KEY}});
+    let output = run(Signal::Logs, &[entry(1, &body.to_string())]);
+    assert_eq!((output.alerts.len(), output.alerts[0].count), (1, 1));
+    assert!(!format!("{:?}", output.alerts).contains(KEY));
+}
+
+#[test]
+fn every_sample_that_gives_a_secret_away_counts() {
+    let sample =
+        |value: u32| json!({"name": "m", "value": value, "labels": {"key": KEY}, "service": "api"});
+    let body = json!({"metrics": [sample(1), sample(2), {"name": "m", "value": 3}]});
+    let output = run(Signal::Metrics, &[entry(1, &body.to_string())]);
+    assert_eq!((output.series.len(), output.samples.len()), (2, 3));
+    let counts: Vec<_> = output.alerts.iter().map(|alert| alert.count).collect();
+    assert_eq!(counts, [2]);
 }

@@ -17,3 +17,4 @@ mod windows;
 mod flow;
 mod poison;
 mod revisions;
+mod builtin;

@@ -3,6 +3,7 @@
 
 use crate::stage::{Stage, shard};
 use millrace_shared::Signal;
+use normalizer_worker::housekeeping;
 use serde_json::{Value, json};
 
 /// A statement under a revision of its own, which it may use as `r`.
@@ -156,4 +157,55 @@ fn a_repair_after_the_rules_have_changed_makes_the_same_rows() {
     });
     assert_eq!(alerts(&stage), ["FIRST 1 1"], "it has fired once");
     worker.stop();
+}
+
+#[test]
+fn indicators_that_ended_or_ran_out_long_ago_are_removed() {
+    let stage = Stage::new();
+    let is = |value: &str, what: &str, days: i32| {
+        let id = indicator(&stage, value);
+        let when = format!("now() - make_interval(days => {days}, secs => 1)");
+        stage.sql(&format!(
+            "UPDATE indicator SET {what} = {when} WHERE id = {id}"
+        ));
+        id
+    };
+    for (value, days) in [("203.0.113.1", 30), ("203.0.113.2", 29)] {
+        let id = is(value, "ended_at", days);
+        stage.sql(&format!(
+            "UPDATE indicator SET until_revision = from_revision + 1 WHERE id = {id}"
+        ));
+    }
+    is("203.0.113.3", "expires_at", 30);
+    is("203.0.113.4", "expires_at", 29);
+    indicator(&stage, "203.0.113.5");
+    // What the server of a feed still lists would come again.
+    stage.sql(&format!(
+        "INSERT INTO indicator_feed (org_id, name, url) VALUES ('{0}', 'fetched', 'https://a.example.com/')",
+        stage.org
+    ));
+    stage.sql(&format!(
+        "INSERT INTO indicator (feed_id, org_id, kind, value, confidence, severity, from_revision, expires_at) \
+         SELECT id, org_id, 'ipv4', '203.0.113.6', 90, 'high', 1, now() - interval '40 days' \
+           FROM indicator_feed WHERE org_id = '{}' AND url <> ''",
+        stage.org
+    ));
+    stage.sql(&format!(
+        "UPDATE indicator_feed SET indicators = 3 WHERE org_id = '{}' AND name = 'own'",
+        stage.org
+    ));
+    let left = format!(
+        "SELECT sum(substr(value, 11)::int) FROM indicator WHERE org_id = '{}'",
+        stage.org
+    );
+    stage.until("those of 30 days are gone", &(2 + 4 + 5 + 6), || {
+        let round = housekeeping::round(&stage.pool, 30);
+        stage.runtime.block_on(round).unwrap();
+        stage.number(&left)
+    });
+    let counted = format!(
+        "SELECT indicators FROM indicator_feed WHERE org_id = '{}' AND name = 'own'",
+        stage.org
+    );
+    assert_eq!(stage.number(&counted), 2, "only one of them still counted");
 }

@@ -63,6 +63,79 @@ fn a_share_is_counted_once_over_shards_workers_and_a_commit_that_dies() {
 }
 
 #[test]
+fn a_budget_burns_once_over_shards_workers_and_a_commit_that_dies() {
+    let stage = Stage::new();
+    let rule = json!({
+        "id": "BURN", "name": "Burn", "version": 1, "severity": "high",
+        "message": "{service} burns its budget", "scope": ["logs"],
+        "selection": [{"field": "level", "op": "eq", "value": "error"}],
+        "window": {"kind": "burn_rate", "objective": 90,
+                   "rates": [{"factor": 2, "seconds": 900, "short_seconds": 60}]},
+        "group_by": ["service"],
+    });
+    add_rule(&stage, &rule);
+    let workers = [
+        stage.worker(&[("MILLRACE_WORKER_NAME", "a")]),
+        stage.worker(&[("MILLRACE_WORKER_NAME", "b")]),
+    ];
+    stage.append(shard(Signal::Logs, 0), &logs("info", 12), 12);
+    stage.append(shard(Signal::Logs, 1), &logs("error", 3), 3);
+    stage.until("the books", &[15, 15, 0, 0], || stage.books());
+    for worker in workers {
+        worker.stop();
+    }
+    // Three of fifteen are a fifth, which is what the pace allows.
+    assert_eq!(count_and_sum(&stage), (0, 0));
+    stage.append(shard(Signal::Logs, 0), &logs("error", 1), 1);
+    dies_at(&stage, Step::Committing);
+    assert_eq!(count_and_sum(&stage), (0, 0));
+    let worker = stage.worker(&[]);
+    stage.until("the alert", &(1, 4), || count_and_sum(&stage));
+    worker.stop();
+    let messages = format!("SELECT message FROM alert WHERE org_id = '{}'", stage.org);
+    assert_eq!(stage.texts(&messages), ["shop burns its budget"]);
+}
+
+#[test]
+fn a_counter_grows_over_shards_by_series_and_restarts() {
+    let stage = Stage::new();
+    let rule = json!({
+        "id": "GROWS", "name": "Grows", "version": 1, "severity": "high",
+        "message": "{name} of {service}", "scope": ["metrics"],
+        "selection": [{"field": "name", "op": "eq", "value": "failures_total"}],
+        "window": {"kind": "measure", "of": "increase", "field": "value", "seconds": 3600,
+                   "bounds": {"gte": 10}},
+        "group_by": ["service"],
+    });
+    add_rule(&stage, &rule);
+    let now = millrace_runtime::clock::now_ns() / 1_000_000;
+    let sample = |host: &str, second: i64, value: u32| {
+        json!({"name": "failures_total", "type": "counter", "service": "shop", "host": host,
+               "value": value, "timestamp": now - 100_000 + second * 1_000})
+    };
+    // One of two hosts grows by eleven, and not in the order in which it is told of.
+    let bodies = [
+        [sample("a", 0, 500), sample("b", 1, 9_000)],
+        [sample("a", 30, 509), sample("b", 31, 9_001)],
+        [sample("a", 10, 504), sample("b", 11, 9_000)],
+        [sample("a", 40, 511), sample("b", 41, 9_001)],
+    ];
+    let mut sent = 0;
+    for (number, samples) in (0..).zip(bodies) {
+        assert_eq!(count_and_sum(&stage), (0, 0));
+        let worker = stage.worker(&[]);
+        let body = json!({ "metrics": samples });
+        stage.append(shard(Signal::Metrics, number % 2), &body, 2);
+        sent += 2;
+        stage.until("the books", &[sent, sent, 0, 0], || stage.books());
+        worker.stop();
+    }
+    assert_eq!(count_and_sum(&stage), (1, 4));
+    let messages = format!("SELECT message FROM alert WHERE org_id = '{}'", stage.org);
+    assert_eq!(stage.texts(&messages), ["failures_total of shop"]);
+}
+
+#[test]
 fn values_seen_are_remembered_over_a_restart() {
     let stage = Stage::new();
     let rule = json!({

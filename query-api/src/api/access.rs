@@ -164,6 +164,26 @@ const ROUTES: &[(&str, &str, Access)] = &[
         "/api/v1/rules/{id}/enabled",
         Some(Permission::RulesManage),
     ),
+    (
+        "GET",
+        "/api/v1/retro-hunts",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "POST",
+        "/api/v1/retro-hunts",
+        Some(Permission::IndicatorsManage),
+    ),
+    (
+        "GET",
+        "/api/v1/retro-hunts/{id}",
+        Some(Permission::IndicatorsRead),
+    ),
+    (
+        "DELETE",
+        "/api/v1/retro-hunts/{id}",
+        Some(Permission::IndicatorsManage),
+    ),
     ("GET", "/api/v1/pipelines", Some(Permission::PipelinesRead)),
     (
         "POST",

@@ -2,8 +2,8 @@
 
 use super::access::Permissions;
 use super::{
-    alerts, allow_lists, audit, backtest, channels, dead_letters, feeds, indicators, ledger, logs,
-    metric, notifications, pipelines, privacy, rules, rum, sigma, soc, traces, usage, whoami,
+    alerts, allow_lists, audit, backtest, channels, dead_letters, feeds, hunts, indicators, ledger,
+    logs, metric, notifications, pipelines, privacy, rules, rum, sigma, soc, traces, usage, whoami,
 };
 use crate::error::ProblemBody;
 use actix_web::HttpResponse;
@@ -65,6 +65,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         sigma::import,
         sigma::covered,
         sigma::layer,
+        hunts::list,
+        hunts::begin,
+        hunts::show,
+        hunts::cancel,
         pipelines::list,
         pipelines::test,
         pipelines::show,

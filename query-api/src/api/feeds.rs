@@ -9,9 +9,10 @@ use crate::store::feeds::{self, End, FeedRow, Feeds, Put};
 use crate::trail::Entry;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path};
-use millrace_feeds::{EVERY_S, EXPIRE_DAYS, FeedSettings};
+use millrace_feeds::{Access, Credential, EVERY_S, EXPIRE_DAYS, FeedSettings};
+use millrace_shared::ids::OrgId;
 use millrace_shared::outcome::Refusal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// Seconds between two fetches unless said otherwise.
@@ -44,6 +45,7 @@ fn shown(caller: &Caller, mut feed: FeedRow) -> FeedRow {
         };
         feed.url = feed.url.map(open);
         feed.source = open(feed.source);
+        feed.credential = None;
     }
     feed
 }
@@ -88,10 +90,23 @@ pub(crate) struct FeedBody {
     format: Option<String>,
     /// Seconds between two fetches, 300 to 604800; 3600 by default.
     every_seconds: Option<i32>,
+    /// What its server asks for: `{"kind": "header", "name": "x-api-key", "value": "…"}`,
+    /// `{"kind": "bearer", "token": "…"}` or `{"kind": "basic", "user": "…", "password": "…"}`. Stored
+    /// sealed, and shown without its secret. As it was where it is left out; null takes it away.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Object>)]
+    credential: Option<Option<Credential>>,
+}
+
+/// What is left out is another thing than null.
+fn said<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<Credential>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl FeedBody {
-    fn put(self, api: &Api, name: &str, who: &str) -> Result<Put, Problem> {
+    fn put(self, api: &Api, caller: &Caller, name: &str) -> Result<Put, Problem> {
         if self.trust > 100 {
             return Err(Problem::parameter("trust", "is not 0 to 100"));
         }
@@ -112,18 +127,53 @@ impl FeedBody {
                 Problem::new(Refusal::Unprocessable, format!("the address {refusal}"))
             })?;
         }
+        let access = access(api, (caller.org(), name), &url, self.credential)?;
         let settings = FeedSettings {
             trust: i16::from(self.trust),
             expire_days: self.expire_days,
             url,
             format,
+            access,
             every_s,
         };
         Ok(Put {
             name: name.to_owned(),
             settings,
-            who: who.to_owned(),
+            who: caller.name().to_owned(),
         })
+    }
+}
+
+/// The credential of a feed at an address, checked and sealed.
+fn access(
+    api: &Api,
+    (org, name): (OrgId, &str),
+    url: &str,
+    credential: Option<Option<Credential>>,
+) -> Result<Access, Problem> {
+    let credential = match credential {
+        None => return Ok(Access::Kept),
+        Some(None) => return Ok(Access::Open),
+        Some(Some(credential)) => credential,
+    };
+    if url.is_empty() {
+        return Err(Problem::parameter("credential", "stands without a url"));
+    }
+    if let Some((member, why)) = credential.fault() {
+        let why = format!("has a {member} that {why}");
+        return Err(Problem::parameter("credential", why));
+    }
+    let sealed = credential.seal(&api.master_key, (Some(org), name), url);
+    let sealed = sealed.map_err(|error| Problem::internal("cannot seal", &error))?;
+    Ok(Access::Sealed(sealed))
+}
+
+/// What became of the credential, for the record.
+const fn word(access: &Access) -> &'static str {
+    match access {
+        Access::Kept => "kept",
+        Access::Open => "none",
+        Access::Sealed(_) => "set",
     }
 }
 
@@ -141,12 +191,13 @@ pub(crate) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let name = feed_name(&name)?;
     let Body(body) = body;
-    let put = body.put(&api, name, caller.name())?;
+    let put = body.put(&api, &caller, name)?;
     let entry = Entry::of("SYSTEM_CONFIG", "indicator_feed.put").target("feed", name);
     let is = &put.settings;
     let entry = entry
         .with("trust", is.trust)
-        .with("fetched", !is.url.is_empty());
+        .with("fetched", !is.url.is_empty())
+        .with("credential", word(&is.access));
     let bound = caller.bind(put)?;
     let replaced = feeds::put(&api.pg, &bound, async || {
         api.trail.record(&caller, entry).await

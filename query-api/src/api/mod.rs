@@ -16,6 +16,7 @@ mod notifications;
 mod rules;
 mod backtest;
 mod sigma;
+mod hunts;
 mod pipelines;
 mod indicators;
 mod feeds;
@@ -103,6 +104,16 @@ fn handling(config: &mut ServiceConfig) {
         )
         .service(at("/rules/{id}/enabled").route(put().to(rules::enable)))
         .service(at("/rules/{id}/backtest").route(post().to(backtest::present)))
+        .service(
+            at("/retro-hunts")
+                .route(get().to(hunts::list))
+                .route(post().to(hunts::begin)),
+        )
+        .service(
+            at("/retro-hunts/{id}")
+                .route(get().to(hunts::show))
+                .route(delete().to(hunts::cancel)),
+        )
         .service(at("/pipelines").route(get().to(pipelines::list)))
         .service(at("/pipelines/test").route(post().to(pipelines::test)))
         .service(

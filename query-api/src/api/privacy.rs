@@ -220,21 +220,17 @@ fn dry_run(
     let arena = Bump::new();
     let mut all = Vec::with_capacity(events.len());
     read(signal, events, &arena, |_, event| {
-        let mut classes = ClassSet::EMPTY;
-        let mut changed = BTreeMap::new();
-        for field in &mut event.fields {
-            let name = field.name;
-            let mut found = ClassSet::EMPTY;
-            scrubber.scrub_field(field, &arena, &mut found);
-            if !found.is_empty() {
-                changed.insert(name.to_owned(), found.names().collect());
-            }
-            classes = classes.union(found);
-        }
+        let changed = scrubber.try_event(event, &arena);
+        let classes = changed
+            .values()
+            .fold(ClassSet::EMPTY, |all, one| all.union(*one));
+        let changed = changed.into_iter();
         all.push(Scrubbed {
             event: shown(event),
             classes: classes.names().collect(),
-            changed,
+            changed: changed
+                .map(|(name, found)| (name, found.names().collect()))
+                .collect(),
         });
     })
     .map_err(|problem| Problem::new(Refusal::Unprocessable, problem.to_string()))?;

@@ -5,12 +5,13 @@ use crate::Api;
 use crate::ask::{Asked, Body, Loose, limit};
 use crate::error::Problem;
 use crate::principal::{Caller, Permission};
+use crate::store::history::Surroundings;
 use crate::store::rules::{self, Change, Deed, Listing, RuleRow, Versions};
 use crate::trail::Entry;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path};
-use millrace_detection::rules::BusinessHours;
 use millrace_detection::rules::trial::{dry_run, run_tests};
+use millrace_detection::rules::{BusinessHours, check_new_id};
 use millrace_detection::{OrgSettings, RuleDef};
 use millrace_shared::Signal;
 use millrace_shared::outcome::Refusal;
@@ -108,6 +109,8 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::RulesManage)?;
     let rule = checked(&body.0)?;
+    check_new_id(&rule.id)
+        .map_err(|problem| Problem::new(Refusal::Unprocessable, problem.to_string()))?;
     let (id, document) = (rule.id.clone(), rule.to_json());
     let entry = Entry::of("SYSTEM_CONFIG", "rule.create");
     let answer = change(&api, &caller, (&id, Deed::Create(document)), entry).await?;
@@ -234,7 +237,7 @@ fn checked(document: &Value) -> Result<RuleDef, Problem> {
     }
 }
 
-/// Groups of a trial are compared among themselves only, so any key does.
+/// A rule's own test cases depend on no organisation: any key does, and the usual hours.
 pub(super) fn settings() -> OrgSettings {
     OrgSettings {
         hash_key: [0; 32],
@@ -286,7 +289,8 @@ pub(crate) struct TrialAnswer {
     fired: Vec<usize>,
 }
 
-/// Try a rule on sample events, with the engine that judges live ones. Stores nothing.
+/// Try a rule on sample events, with the engine that judges live ones and the organisation's working
+/// hours; its own test cases have the usual hours. Stores nothing.
 #[utoipa::path(post, path = "/api/v1/rules/test", request_body = Trial, tag = "rules",
     responses((status = 200, body = TrialAnswer), (status = 422)))]
 pub(crate) async fn test(
@@ -310,13 +314,17 @@ pub(crate) async fn test(
             ));
         }
     };
-    let tried = tokio::task::spawn_blocking(move || try_rule(&document, &trial)).await;
+    let org = api.pg.first(&caller.bind(Surroundings)?).await?;
+    let org = org.ok_or_else(|| Problem::not_found("organisation"))?;
+    let work = move || try_rule(&document, &trial, org.for_trials());
+    let tried = tokio::task::spawn_blocking(work).await;
     tried
         .map_err(|error| Problem::internal("the trial broke off", &error))?
         .map(Json)
 }
 
-fn try_rule(document: &Value, trial: &Trial) -> Result<TrialAnswer, Problem> {
+/// The rule's own test cases, and the given events under the organisation's own hours.
+fn try_rule(document: &Value, trial: &Trial, hours: OrgSettings) -> Result<TrialAnswer, Problem> {
     let refused = |detail: String| Problem::new(Refusal::Unprocessable, detail);
     let rule = RuleDef::from_json(document).map_err(|problem| refused(problem.to_string()))?;
     let signal = match &trial.signal {
@@ -328,7 +336,7 @@ fn try_rule(document: &Value, trial: &Trial) -> Result<TrialAnswer, Problem> {
     let run = if trial.events.is_empty() {
         millrace_detection::rules::trial::DryRun::default()
     } else {
-        dry_run(&rule, settings(), signal, &trial.events, trial.ioc_score)
+        dry_run(&rule, hours, signal, &trial.events, trial.ioc_score)
             .map_err(|error| refused(error.to_string()))?
     };
     let tests = outcomes.into_iter().map(|outcome| TestOutcome {

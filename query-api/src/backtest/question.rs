@@ -5,9 +5,8 @@ use super::{BARS, ROWS_MAX, privacy};
 use crate::ask::{Loose, OneOrMany, TimeRange};
 use crate::error::Problem;
 use crate::store::history::OrganisationSettings;
+use millrace_detection::RuleDef;
 use millrace_detection::history::{self, Replay};
-use millrace_detection::rules::BusinessHours;
-use millrace_detection::{OrgSettings, RuleDef};
 use millrace_shared::Signal;
 use millrace_shared::limits::{NS_PER_SECOND, retention_days};
 use millrace_shared::outcome::Refusal;
@@ -68,13 +67,7 @@ impl Question {
         let days = days.unwrap_or_default() + 1;
         let (start, end) = (asks.start.as_ref(), asks.end.as_ref());
         let range = TimeRange::read(start, end, now_ns, days.saturating_mul(DAY_S))?;
-        let settings = OrgSettings {
-            // As the worker does: hours that cannot be read are the usual ones.
-            hours: BusinessHours::of_settings(&org.settings).unwrap_or_default(),
-            // Groups of a back-test are compared among themselves only, so any key does.
-            hash_key: [0; 32],
-        };
-        let replay = Replay::new(&rule, settings, super::ALERTS_LISTED)
+        let replay = Replay::new(&rule, org.for_trials(), super::ALERTS_LISTED)
             .map_err(|error| Problem::new(Refusal::Unprocessable, error.to_string()))?;
         let compared = fit(&replay, &signals, org)?;
         Ok(Question {
@@ -129,6 +122,10 @@ fn fit(
         Problem::new(Refusal::BadParameter, detail)
     };
     history::check(set, rule, signals).map_err(unfit)?;
+    if rule.after_scrubbing {
+        // Live it sees scrubbed events too.
+        return Ok(Vec::new());
+    }
     let reads = set.reads(rule);
     privacy::check(&rule.def, &reads, &org.pii_policy).map_err(unfit)?;
     Ok(reads.compared.into_iter().map(str::to_owned).collect())

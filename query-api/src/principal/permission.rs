@@ -51,9 +51,9 @@ permissions! {
     ChannelsRead = "channels:read",
     /// Make, change, try and remove notification channels; send again what was given up.
     ChannelsManage = "channels:manage",
-    /// See indicators, their feeds and allow-lists.
+    /// See indicators, their feeds, allow-lists and retro-hunts.
     IndicatorsRead = "indicators:read",
-    /// Make, import, change and remove indicators, their feeds and allow-lists.
+    /// Make, import, change and remove indicators, their feeds and allow-lists; hunt for them.
     IndicatorsManage = "indicators:manage",
     /// See the policy for personal data, and try one on sample events.
     PrivacyRead = "privacy:read",

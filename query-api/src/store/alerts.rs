@@ -69,6 +69,10 @@ pub struct Alert {
     pub escalated_at: Option<Moment>,
     /// When it was made.
     pub created_at: Moment,
+    /// Whether its events were stored before what it tells of them was known.
+    pub retroactive: bool,
+    /// The retro-hunt that raised it, if one did.
+    pub retro_hunt: Option<Uuid>,
 }
 
 macro_rules! alert_columns {
@@ -77,7 +81,7 @@ macro_rules! alert_columns {
             "SELECT id, rule_id, rule_version, severity, title, message, alert_type, attack,
                     group_key, first_seen, last_seen, count, suppressed, event_ids, observables,
                     risk_score, signal, status, assignee, status_changed_at, acknowledged_at,
-                    resolved_at, escalated_at, created_at FROM alert WHERE org_id = $1 ",
+                    resolved_at, escalated_at, created_at, retro_hunt FROM alert WHERE org_id = $1 ",
             $rest
         )
     };
@@ -114,6 +118,8 @@ fn alert(row: &Row) -> Result<Alert, tokio_postgres::Error> {
         resolved_at: maybe("resolved_at")?,
         escalated_at: maybe("escalated_at")?,
         created_at: at("created_at")?,
+        retroactive: row.try_get::<_, Option<Uuid>>("retro_hunt")?.is_some(),
+        retro_hunt: row.try_get("retro_hunt")?,
     })
 }
 

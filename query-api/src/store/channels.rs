@@ -242,7 +242,7 @@ pub async fn change(
         Deed::Update(written) => {
             of_kind(&transaction, org, (change.id, written)).await?;
             fits(&transaction, org, (change.id, written)).await?;
-            update(&transaction, org, (change, written)).await?;
+            write(&transaction, UPDATE, org, (change, written)).await?;
             if !written.enabled {
                 drop_waiting(
                     &transaction,
@@ -305,28 +305,10 @@ async fn create(
         let detail = format!("an organisation has at most {CHANNELS_MAX} channels");
         return Err(Problem::new(Refusal::Unprocessable, detail));
     }
-    let Some((target, sealed)) = &written.address else {
+    if written.address.is_none() {
         return Err(Problem::parameter("address", "is missing"));
-    };
-    let kind = written.kind.as_str();
-    let params: [&(dyn ToSql + Sync); 11] = [
-        &org,
-        &change.id,
-        &written.name,
-        &kind,
-        &written.enabled,
-        &written.min_severity,
-        &written.rules,
-        &written.per_minute,
-        target,
-        sealed,
-        &change.who,
-    ];
-    transaction
-        .execute(INSERT, &params)
-        .await
-        .map_err(problem)?;
-    Ok(())
+    }
+    write(transaction, INSERT, org, (change, written)).await
 }
 
 /// Whether there is such a channel, and its address is of the kind that it is to be.
@@ -350,13 +332,16 @@ async fn of_kind(
     Ok(())
 }
 
-async fn update(
+/// Gives a statement everything that a channel is to be, as `$1` to `$11`.
+async fn write(
     transaction: &Transaction<'_>,
+    statement: &str,
     org: OrgId,
     (change, written): (&Change, &Written),
 ) -> Result<(), Problem> {
     let kind = written.kind.as_str();
-    let (target, sealed) = written.address.clone().unzip();
+    let address = written.address.as_ref();
+    let (target, sealed) = address.map(|(target, sealed)| (target, sealed)).unzip();
     let params: [&(dyn ToSql + Sync); 11] = [
         &org,
         &change.id,
@@ -371,7 +356,7 @@ async fn update(
         &change.who,
     ];
     transaction
-        .execute(UPDATE, &params)
+        .execute(statement, &params)
         .await
         .map_err(problem)?;
     Ok(())

@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
 use millrace_feeds::{FeedSettings, end_feed, put_feed};
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -27,6 +28,10 @@ pub struct FeedRow {
     pub expire_days: Option<i32>,
     /// Where it is fetched from, without what follows a question mark for those who may not change it.
     pub url: Option<String>,
+    /// The kind of credential that its server is sent, and the name of a header or user; for those
+    /// only who may change it, and never its secret.
+    #[schema(value_type = Option<Object>)]
+    pub credential: Option<Value>,
     /// Its format, where it is not told by the content.
     pub format: Option<String>,
     /// Seconds between two fetches.
@@ -76,6 +81,9 @@ fn feed(row: &Row) -> Result<FeedRow, tokio_postgres::Error> {
         expire_days: row.try_get("expire_days")?,
         // Where the operator fetches from is his own business.
         url: url.filter(|_| own),
+        credential: row
+            .try_get::<_, Option<Value>>("credential")?
+            .filter(|_| own),
         format: said("format")?,
         every_seconds: Some(row.try_get("every_s")?).filter(|_| fetched),
         source: said("source")?.filter(|_| own).unwrap_or_default(),
@@ -107,8 +115,8 @@ impl PgQuery for Feeds {
     type Row = FeedRow;
 
     fn sql(&self) -> &'static str {
-        "SELECT f.name, f.org_id IS NOT NULL AS own, f.trust, f.expire_days, f.url, f.format, f.every_s,
-                f.source, f.loaded_at, f.checked_at, f.next_at, f.failures, f.failure, f.indicators,
+        "SELECT f.name, f.org_id IS NOT NULL AS own, f.trust, f.expire_days, f.url, f.credential, f.format,
+                f.every_s, f.source, f.loaded_at, f.checked_at, f.next_at, f.failures, f.failure, f.indicators,
                 f.refused, f.changed_by, f.changed_at, coalesce(h.hits, 0) AS hits, h.last_hit
            FROM indicator_feed AS f
            LEFT JOIN (SELECT feed_id, sum(hits)::int8 AS hits, max(last_hit) AS last_hit

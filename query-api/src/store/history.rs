@@ -6,6 +6,8 @@ use super::sql::FUTURE_HOURS;
 use super::{BinaryQuery, ClickhouseQuery, PgQuery, Sql, Table};
 use crate::ask::TimeRange;
 use crate::principal::{Needs, Permission};
+use millrace_detection::OrgSettings;
+use millrace_detection::rules::BusinessHours;
 use millrace_shared::Signal;
 use millrace_shared::rows::{AuditRow, Head, LogRow, RumRow, SpanRow, Tail};
 use serde::Deserialize;
@@ -143,6 +145,19 @@ pub struct OrganisationSettings {
     pub settings: Value,
     /// What is scrubbed, and how.
     pub pii_policy: Value,
+}
+
+impl OrganisationSettings {
+    /// What rules are tried with. Groups of a trial are compared among themselves only, so any key
+    /// does.
+    #[must_use]
+    pub fn for_trials(&self) -> OrgSettings {
+        OrgSettings {
+            // As the worker does: hours that cannot be read are the usual ones.
+            hours: BusinessHours::of_settings(&self.settings).unwrap_or_default(),
+            hash_key: [0; 32],
+        }
+    }
 }
 
 impl Needs for Surroundings {

@@ -297,6 +297,7 @@ pub(super) fn feed_problem(error: FeedError) -> Problem {
     match error {
         FeedError::Postgres(error) => problem(error),
         FeedError::Pool(_) => Problem::store_down("PostgreSQL"),
+        FeedError::OtherServer => Problem::new(Refusal::Unprocessable, error.to_string()),
         FeedError::NotHeld => Problem::internal("a feed could not be changed", &error),
     }
 }

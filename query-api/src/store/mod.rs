@@ -26,6 +26,7 @@ pub mod channels;
 pub mod notifications;
 pub mod rules;
 pub mod rule_import;
+pub mod hunts;
 pub mod pipelines;
 pub mod indicators;
 pub mod feeds;

@@ -377,6 +377,61 @@ async fn a_feed_has_an_address_a_pace_and_an_end() {
 }
 
 #[tokio::test]
+async fn a_feeds_credential_is_sealed_and_never_told() {
+    let org = org().await;
+    let path = "/indicator-feeds/closed";
+    let put = async |body: &Value| write(Method::PUT, path, &org.admin, body).await;
+    let body =
+        |url: &str, credential: Value| json!({ "trust": 60, "url": url, "credential": credential });
+    let url = "https://feed.example.com/a.csv";
+    let key = json!({ "kind": "header", "name": "x-api-key", "value": "s3cret-key" });
+    for (url, credential, status) in [
+        (url, json!({ "kind": "cookie", "value": "x" }), 400),
+        (url, json!({ "kind": "bearer", "token": "" }), 400),
+        (
+            url,
+            json!({ "kind": "header", "name": "host", "value": "x" }),
+            400,
+        ),
+        ("", key.clone(), 400),
+    ] {
+        let answer = put(&body(url, credential.clone())).await;
+        assert_eq!(answer.status, status, "{credential}: {}", answer.body);
+    }
+    let made = put(&body(url, key)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let shown = json!({ "kind": "header", "name": "x-api-key" });
+    assert_eq!(made.body["credential"], shown);
+    // Left out, it stays: but not for another server.
+    let again = json!({ "trust": 70, "url": "https://feed.example.com/b.csv" });
+    assert_eq!(put(&again).await.ok()["credential"], shown);
+    let moved = json!({ "trust": 70, "url": "https://else.example.com/a.csv" });
+    let refused = put(&moved).await;
+    let detail = refused.body["detail"].as_str().unwrap().to_owned();
+    assert_eq!(refused.problem(422), "unprocessable");
+    assert!(detail.contains("credential for another server"), "{detail}");
+    let seen = get(path, &org.viewer, &[]).await.ok();
+    assert_eq!(seen["credential"], Value::Null);
+    let sql = "SELECT credential_sealed, credential::text FROM indicator_feed WHERE org_id = $1";
+    let row = postgres().await.query_one(sql, &[&org.id]).await.unwrap();
+    let (sealed, shown): (Vec<u8>, String) = (row.get(0), row.get(1));
+    assert!(sealed.len() > 40 && !String::from_utf8_lossy(&sealed).contains("s3cret-key"));
+    assert!(!shown.contains("s3cret-key"));
+    let gone = put(&body("https://else.example.com/a.csv", Value::Null))
+        .await
+        .ok();
+    assert_eq!(gone["credential"], Value::Null);
+    let words: Vec<Value> = trail(&org)
+        .await
+        .iter()
+        .map(|event| event["metadata"]["credential"].clone())
+        .collect();
+    for word in ["set", "kept", "none"] {
+        assert!(words.contains(&json!(word)), "{words:?}");
+    }
+}
+
+#[tokio::test]
 async fn allow_lists_live_in_versions_and_are_ones_own() {
     let (ours, theirs) = (org().await, org().await);
     let put = async |token: &str, body: &str| {

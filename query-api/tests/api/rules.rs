@@ -4,6 +4,7 @@ use crate::alerts::trail;
 use crate::world::*;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn rule() -> Value {
     json!({
@@ -141,4 +142,78 @@ async fn a_trial_runs_the_engine_and_stores_nothing() {
         get("/rules", &org.viewer, &[]).await.ok()["rows"],
         json!([])
     );
+}
+
+/// What stands where an id does in the addresses of the API is no id of a new rule.
+#[tokio::test]
+async fn a_rule_that_could_not_be_shown_is_not_made() {
+    let org = org().await;
+    let paths = serde_json::to_value(query_api::openapi()).unwrap();
+    let paths = paths["paths"].as_object().unwrap().keys();
+    let words = paths.filter_map(|path| path.strip_prefix("/api/v1/rules/")?.split('/').next());
+    let words: BTreeSet<&str> = words.filter(|word| !word.starts_with('{')).collect();
+    assert!(words.contains("coverage"), "{words:?}");
+    for word in words {
+        let mut named = rule();
+        named["id"] = word.into();
+        let refused = post("/rules", &org.admin, &named).await;
+        let detail = refused.body["detail"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert_eq!(refused.problem(422), "unprocessable");
+        assert!(
+            detail.contains("backtest, coverage, import, test are reserved"),
+            "{word}: {detail}"
+        );
+    }
+    // Sigma rules without an id are called by their title.
+    let sigma = "title: Coverage\nlogsource: {product: linux}\n\
+                 detection: {selection: {a: b}, condition: selection}";
+    let import = request(
+        shared(),
+        Method::POST,
+        "/api/v1/rules/import/sigma",
+        &org.admin,
+    );
+    let answer = send(import.body(sigma)).await.ok();
+    assert_eq!(
+        (&answer["created"], &answer["refused"]),
+        (&json!(0), &json!(1))
+    );
+    let reason = answer["results"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("are reserved"), "{reason}");
+    // One that is there from before can be changed and listed.
+    let sql =
+        "INSERT INTO rule (org_id, id, version, enabled, builtin, body, from_revision, changed_by)
+               VALUES ($1, 'test', 1, true, false, $2, 0, 'before')";
+    let mut old = rule();
+    old["id"] = "test".into();
+    execute(sql, &[&org.id, &old]).await;
+    let listed = get("/rules", &org.viewer, &[]).await.ok();
+    assert_eq!(texts(&listed["rows"], "id"), ["test"]);
+}
+
+#[tokio::test]
+async fn a_trial_knows_the_organisations_working_hours() {
+    let org = org().await;
+    let mut at_night = rule();
+    at_night["selection"] = json!({ "all": [{ "op": "after_hours", "value": true }] });
+    at_night["tests"] = json!([{ "name": "at eight", "expect": "match", "events": [
+        { "event_type": "AUTHENTICATION", "action": "login", "outcome": "FAILURE",
+          "timestamp": "2024-06-12T20:00:00Z" }] }]);
+    let event = |hour: u8| {
+        json!({ "event_type": "AUTHENTICATION", "action": "login",
+        "outcome": "FAILURE", "timestamp": format!("2024-06-12T{hour:02}:00:00Z") })
+    };
+    let trial = json!({ "rule": at_night, "events": [event(12), event(20)] });
+    let matched = async || post("/rules/test", &org.analyst, &trial).await.ok();
+    assert_eq!(matched().await["matched"], json!([1]));
+    let hours = json!({ "hours": { "from": "18:00", "until": "23:00" } });
+    let sql = "UPDATE organisation SET settings = $2 WHERE id = $1";
+    execute(sql, &[&org.id, &hours]).await;
+    let tried = matched().await;
+    assert_eq!(tried["matched"], json!([0]));
+    // Its own test case is of no organisation.
+    assert_eq!(tried["tests"][0]["passed"], true);
 }

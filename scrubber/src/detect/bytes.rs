@@ -83,6 +83,16 @@ pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// The mark between groups of digits at a position, and its length. A space is `+` or `%20` in the
+/// query of an address.
+#[inline]
+pub(crate) fn mark_between(text: &[u8], index: usize) -> (u8, usize) {
+    match at(text, index) {
+        b'%' if from(text, index).starts_with(b"%20") => (b'+', 3),
+        mark => (mark, 1),
+    }
+}
+
 /// The part of the text from a position on.
 #[inline]
 pub(crate) fn from(text: &[u8], index: usize) -> &[u8] {
@@ -150,25 +160,46 @@ pub(crate) fn ends_ci(text: &[u8], end: usize, lower: &[u8]) -> bool {
     end >= lower.len() && starts_ci(text, end - lower.len(), lower)
 }
 
-/// Words to look for before and after a number, with the second letters there are for each first:
-/// most words of a text end at a glance.
+/// Words to look for before and after a number, with the second and third letters there are for each
+/// first: most words of a text end at a glance.
 pub(crate) struct Context {
     words: &'static [&'static [u8]],
     seconds: [u32; 32],
+    thirds: [u32; 32],
 }
 
 impl Context {
     /// Words in lower case; those of other scripts are taken as they are.
     pub(crate) const fn new(words: &'static [&'static [u8]]) -> Context {
-        let mut seconds = [0; 32];
+        let (mut seconds, mut thirds) = ([0; 32], [0; 32]);
         let mut index = 0;
         #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
         while index < words.len() {
-            let (first, second) = (words[index][0], words[index][1]);
-            seconds[(first & 0x1f) as usize] |= 1 << (second & 0x1f);
+            let word = words[index];
+            let first = (word[0] & 0x1f) as usize;
+            seconds[first] |= 1 << (word[1] & 0x1f);
+            thirds[first] |= match word.len() {
+                2 => u32::MAX,
+                _ => 1 << (word[2] & 0x1f),
+            };
             index += 1;
         }
-        Context { words, seconds }
+        Context {
+            words,
+            seconds,
+            thirds,
+        }
+    }
+
+    /// A glance at three letters.
+    #[inline]
+    fn may_start(&self, text: &[u8], index: usize) -> bool {
+        let first = usize::from(at(text, index) & 0x1f);
+        let has = |letters: &[u32; 32], index: usize| {
+            let letters = letters.get(first).copied().unwrap_or(0);
+            letters >> (at(text, index) & 0x1f) & 1 == 1
+        };
+        has(&self.seconds, index + 1) && has(&self.thirds, index + 2)
     }
 
     /// Whether one of the words starts a word within the range, in any case.
@@ -190,9 +221,7 @@ impl Context {
             let divided = !last.is_ascii_alphabetic() || earlier == b'\\' && is_escape(last);
             let starts = byte.is_ascii_alphabetic() && divided || *byte >= 0xc0;
             (earlier, last) = (last, *byte);
-            let seconds = self.seconds.get(usize::from(byte & 0x1f)).copied();
-            let second = at(text, from + index + 1) & 0x1f;
-            if !starts || seconds.unwrap_or(0) >> second & 1 == 0 {
+            if !starts || !self.may_start(text, from + index) {
                 return None;
             }
             let here = |word: &&&[u8]| starts_ci(text, from + index, word);

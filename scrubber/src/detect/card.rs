@@ -1,7 +1,7 @@
 //! Payment card numbers: 13 to 19 digits, bare or in groups, with an issuer's prefix and a right
 //! check digit.
 
-use super::bytes::{at, is_word, two_before};
+use super::bytes::{at, is_word, seen_before, two_before};
 use super::groups::Groups;
 use crate::class::Class;
 use crate::spans::Span;
@@ -11,8 +11,10 @@ pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
     if !stands_free_before(text, start) {
         return None;
     }
-    let groups = Groups::read(text, start, |mark| matches!(mark, b' ' | b'-'));
-    if groups.has_mixed_marks() || !matches!(groups.lengths().next(), Some(4 | 13..)) {
+    let groups = Groups::read(text, start, |mark| matches!(mark, b' ' | b'-' | b'+'));
+    // Behind a plus stands a number with a sign, but a word of a query where the marks are such too.
+    let signed = seen_before(text, start) == b'+' && !groups.has_mark(b'+');
+    if signed || groups.has_mixed_marks() || !matches!(groups.lengths().next(), Some(4 | 13..)) {
         return None;
     }
     // From the longest number to the shortest: `4111 1111 1111 1111 123` ends in a card's code.
@@ -29,7 +31,7 @@ fn stands_free_before(text: &[u8], start: usize) -> bool {
     match last {
         b'-' => earlier.is_ascii_alphabetic(),
         b'.' => !earlier.is_ascii_alphanumeric(),
-        b'*' | b'+' => false,
+        b'*' => false,
         _ => !is_word(last),
     }
 }
@@ -112,16 +114,24 @@ mod tests {
             assert_eq!(found(card), Some(card));
             assert_eq!(found(&format!("paid with {card}, thanks")), Some(card));
             assert_eq!(found(&format!("card={card}&x")), Some(card));
+            for mark in ["+", "%20"] {
+                let card = card.replace(' ', mark);
+                assert_eq!(found(&format!("card={card}&x")), Some(&*card));
+            }
             assert_eq!(
                 found(&format!("card:\\n{card}\\n")),
                 Some(card),
                 "behind an escape"
             );
         }
-        assert_eq!(
-            found("card 4111 1111 1111 1111 2027"),
-            Some("4111 1111 1111 1111")
-        );
+        for text in [
+            "card 4111 1111 1111 1111 2027",
+            "card 4111 1111 1111 1111+5",
+            "q=paid+with+4111+1111+1111+1111+5",
+        ] {
+            let card = found(text).map(|card| card.replace('+', " "));
+            assert_eq!(card.as_deref(), Some("4111 1111 1111 1111"), "{text}");
+        }
     }
 
     #[test]
@@ -143,6 +153,8 @@ mod tests {
             "9999999999999995",
             "4111",
             "*4111111111111111",
+            "+4111111111111111",
+            "%2B4111 1111 1111 1111",
         ] {
             assert_eq!(found(text), None, "{text}");
         }

@@ -14,6 +14,9 @@ use crate::spans::Span;
 const MAX_LOCAL: usize = 64;
 const MAX_DOMAIN: usize = 255;
 
+/// The at sign's code: `\u0040`.
+const AT_SIGN: u32 = 0x40;
+
 /// The longest credentials in a URL that are looked for.
 const MAX_USER_INFO: usize = 512;
 
@@ -70,9 +73,14 @@ const NO_LOCALS: &[&[u8]] = &[b"this", b"super", b"return", b"break", b"continue
 /// What the at sign (or its `%40`) at `position` belongs to.
 pub(crate) fn at_sign(text: &str, position: usize) -> Option<Span> {
     let bytes = text.as_bytes();
-    let width = match at(bytes, position) {
-        b'@' => 1,
-        b'%' if starts_ci(bytes, position, b"%40") => 3,
+    let (width, position) = match at(bytes, position) {
+        b'@' => (1, position),
+        b'%' if starts_ci(bytes, position, b"%40") => (3, position),
+        // In JSON within JSON the backslash is doubled, once for every time it was quoted.
+        b'\\' if unicode_at(bytes, position) == Some(AT_SIGN) => {
+            let more = run_before(bytes, position, |byte| byte == b'\\');
+            (6 + more, position - more)
+        }
         _ => return None,
     };
     if width == 1

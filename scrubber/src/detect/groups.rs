@@ -1,11 +1,13 @@
 //! Digits in groups with single marks between, read once for every number detector.
 
-use super::bytes::at;
+use super::bytes::{at, mark_between};
 
 /// Digits that are kept: one more than the longest number looked for, so that longer runs show.
 const MAX_DIGITS: usize = 20;
 /// Groups that are kept: a card has five, a French telephone number has five.
 const MAX_GROUPS: usize = 7;
+/// The longest first group that a `+` may follow: that of a card.
+const MAX_FIRST: usize = 4;
 
 /// A number that may be written in groups.
 pub(crate) struct Groups {
@@ -44,13 +46,13 @@ impl Groups {
             if total >= MAX_DIGITS {
                 break;
             }
-            let mark = at(text, position);
+            let (mark, length) = mark_between(text, position);
             (*end, *slot) = ((position, total), mark);
             groups.count += 1;
-            if !is_mark(mark) {
+            if !is_mark(mark) || groups.is_sum(mark, total) {
                 break;
             }
-            position += 1;
+            position += length;
         }
         groups
     }
@@ -62,6 +64,19 @@ impl Groups {
             .get(..self.count.saturating_sub(1))
             .unwrap_or_default();
         between.windows(2).any(|pair| pair.first() != pair.last())
+    }
+
+    /// Whether a plus stands between numbers, not between the groups of one: it does so from the
+    /// first, short group on, or never.
+    fn is_sum(&self, mark: u8, total: usize) -> bool {
+        let from_first = self.marks.first() == Some(&b'+');
+        let short = self.count > 1 || total <= MAX_FIRST;
+        (mark == b'+') != (from_first && short)
+    }
+
+    /// Whether the first two groups have this mark between them.
+    pub(crate) fn has_mark(&self, mark: u8) -> bool {
+        self.count > 1 && self.marks.first() == Some(&mark)
     }
 
     /// For every group: where the number would end in the text, and its digits up to there.

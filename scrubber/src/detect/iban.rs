@@ -1,6 +1,6 @@
 //! International bank account numbers (ISO 13616): country, two check digits, account.
 
-use super::bytes::{at, is_word, seen_before};
+use super::bytes::{at, is_word, mark_between, seen_before};
 use crate::class::Class;
 use crate::spans::Span;
 
@@ -35,12 +35,34 @@ const STRUCTURES: &[(&[u8; 2], &[u8])] = &[
     (b"XK", b"16n"), (b"YE", b"4a4n18c"),
 ];
 
+/// A glance at the two letters: most words end here.
+fn is_country([first, second]: [u8; 2]) -> bool {
+    let seconds = SECONDS.get(usize::from(first & 0x1f)).copied().unwrap_or(0);
+    seconds >> (second & 0x1f) & 1 == 1
+}
+
+/// The second letters of the countries, by their first.
+static SECONDS: [u32; 32] = {
+    let mut seconds = [0; 32];
+    let mut index = 0;
+    #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
+    while index < STRUCTURES.len() {
+        let [first, second] = *STRUCTURES[index].0;
+        seconds[(first & 0x1f) as usize] |= 1 << (second & 0x1f);
+        index += 1;
+    }
+    seconds
+};
+
 /// The number that starts at `start`, where two letters are followed by two digits.
 pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
     let country = [
         at(text, start).to_ascii_uppercase(),
         at(text, start + 1).to_ascii_uppercase(),
     ];
+    if !is_country(country) {
+        return None;
+    }
     let (_, structure) = STRUCTURES.iter().find(|(code, _)| **code == country)?;
     let length = HEAD + groups(structure).map(|(count, _)| count).sum::<usize>();
     if is_word(seen_before(text, start)) {
@@ -49,14 +71,14 @@ pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
     let mut account = [0; MAX_LENGTH];
     let mut position = start;
     // Fours with one mark between, all the way, or none: a UUID has dashes elsewhere.
-    let mark = at(text, start + 4);
-    let divided = matches!(mark, b' ' | b'-');
+    let between = mark_between(text, start + 4);
+    let divided = matches!(between.0, b' ' | b'-' | b'+');
     for (written, slot) in account.iter_mut().take(length).enumerate() {
         if divided && written > 0 && written % 4 == 0 {
-            if at(text, position) != mark {
+            if mark_between(text, position) != between {
                 return None;
             }
-            position += 1;
+            position += between.1;
         }
         *slot = at(text, position);
         if !slot.is_ascii_alphanumeric() {
@@ -138,6 +160,8 @@ mod tests {
             "MT84MALT011000012345MTLCAST001S",
             "de89370400440532013000",
             "CH93-0076-2011-6238-5295-7",
+            "CH93+0076+2011+6238+5295+7",
+            "CH93%200076%202011%206238%205295%207",
         ] {
             assert_eq!(found(number), Some(number));
             assert_eq!(found(&format!("to {number}, thanks")), Some(number));

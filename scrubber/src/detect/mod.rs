@@ -15,25 +15,25 @@ mod ssn;
 mod phone;
 mod iban;
 mod address;
+#[cfg(test)]
+mod reference;
+
+use wide::u64x2;
 
 use crate::class::{Class, ClassSet};
 use crate::keys::{KeyKind, Keys};
 use crate::masks::{BLOCK, Masks};
 use crate::spans::{Span, Spans};
-use crate::triggers::{REACH, Triggers};
+use crate::triggers::{Asked, BEHIND, REACH, Triggers};
 
 /// The shortest text that can hold anything: `pw=x1`.
-const MIN_TEXT: usize = 5;
+pub(crate) const MIN_TEXT: usize = 5;
+
+/// The first byte of full-width marks in UTF-8.
+const FULL_WIDTH: u8 = 0xef;
 
 /// The fewest digits in one piece that can be a number of somebody's.
 const MIN_BARE: usize = 7;
-
-/// How far one window of 64 bytes lies from the next: each but the first begins with one byte that
-/// was already looked at, and each ends with the bytes that the shapes of its triggers reach.
-const STEP: usize = BLOCK - 1 - REACH;
-/// The positions that count in the first window, and in those after it.
-const FIRST_COUNTS: u64 = (1 << STEP) - 1;
-const LATER_COUNTS: u64 = FIRST_COUNTS << 1;
 
 /// What a detector may look at.
 #[derive(Clone, Copy)]
@@ -53,13 +53,12 @@ pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
     if bytes.len() < MIN_TEXT {
         return;
     }
+    let mut looker = Looker { scene, spans };
     if bytes.len() <= BLOCK {
-        let triggers = Triggers::of(&Masks::at(bytes, 0), u64::MAX, scene.active);
-        if !triggers.is_empty() {
-            pull(scene, &triggers, 0, spans);
-        }
+        let triggers = Triggers::of(&Masks::at(bytes, 0), &Asked::ALL, scene.active);
+        looker.see(&Window::One(&triggers, u64::MAX), 0);
     } else {
-        run_windows(scene, spans);
+        run_windows(scene, looker);
     }
     if scene.kind == KeyKind::Phone && scene.active.contains(Class::Phone) {
         spans.extend(phone::value(bytes, 0, bytes.len()));
@@ -68,33 +67,176 @@ pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
 
 /// As `run`, for a text of more than one window.
 #[inline(never)]
-fn run_windows(scene: &Scene<'_>, spans: &mut Spans<'_>) {
-    let bytes = scene.text.as_bytes();
-    let mut offset = 0;
-    let mut counts = FIRST_COUNTS;
-    loop {
-        let last = offset + BLOCK >= bytes.len();
-        let masks = Masks::at(bytes, offset);
-        let counts_here = if last {
-            counts | !(u64::MAX >> (BLOCK - STEP))
-        } else {
-            counts
+fn run_windows(scene: &Scene<'_>, looker: Looker<'_, '_, '_>) {
+    walk(scene.text.as_bytes(), scene.active, looker);
+}
+
+/// Tells the positions of a text of at least one window where a detector may find something.
+#[inline(never)]
+pub(crate) fn suspects(text: &[u8], active: ClassSet, keys: &Keys, tell: impl FnMut(usize, u64)) {
+    walk(text, active, Teller { text, keys, tell });
+}
+
+/// What is done with the triggers of a window. No closure, so that what is seen needs no memory.
+trait See {
+    fn see(&mut self, window: &Window<'_>, offset: usize);
+}
+
+/// Asks about the windows of a text of at least one, two at a time.
+#[inline(always)]
+fn walk(text: &[u8], active: ClassSet, mut eye: impl See) {
+    let mut windows = Windows::of(text);
+    while let Some((first, asked)) = windows.next() {
+        let Some((second, asked_too)) = windows.next() else {
+            let triggers = Triggers::of(&Masks::at(text, first), &asked, active);
+            return eye.see(&Window::One(&triggers, asked.counts), first);
         };
-        let triggers = Triggers::of(&masks, counts_here, scene.active);
-        if !triggers.is_empty() {
-            pull(scene, &triggers, offset, spans);
-        }
-        if last {
-            return;
-        }
-        offset = if offset == 0 { STEP - 1 } else { offset + STEP };
-        counts = LATER_COUNTS;
+        let both = Asked::both(asked, asked_too);
+        let triggers = Triggers::of(&Masks::at_both(text, first, second), &both, active);
+        eye.see(&Window::First(&triggers, both.counts), first);
+        eye.see(&Window::Second(&triggers, both.counts), second);
     }
+}
+
+/// The triggers of one window, also of one of two, and its positions that count.
+enum Window<'t> {
+    One(&'t Triggers<u64>, u64),
+    First(&'t Triggers<u64x2>, u64x2),
+    Second(&'t Triggers<u64x2>, u64x2),
+}
+
+impl Window<'_> {
+    #[inline(always)]
+    fn between(&self) -> u64 {
+        match self {
+            Window::One(triggers, counts) => triggers.between(*counts),
+            Window::First(triggers, counts) => first_of(triggers.between(*counts)),
+            Window::Second(triggers, counts) => second_of(triggers.between(*counts)),
+        }
+    }
+
+    #[inline(always)]
+    fn others(&self) -> u64 {
+        match self {
+            Window::One(triggers, counts) => triggers.others(*counts),
+            Window::First(triggers, counts) => first_of(triggers.others(*counts)),
+            Window::Second(triggers, counts) => second_of(triggers.others(*counts)),
+        }
+    }
+
+    /// Those that count, with these of the marks between names and values only.
+    #[inline(always)]
+    fn triggers(&self, names: u64) -> Triggers<u64> {
+        match self {
+            Window::One(triggers, counts) => triggers.counted(*counts, names),
+            Window::First(triggers, counts) => triggers
+                .of_window(first_of)
+                .counted(first_of(*counts), names),
+            Window::Second(triggers, counts) => triggers
+                .of_window(second_of)
+                .counted(second_of(*counts), names),
+        }
+    }
+}
+
+#[inline(always)]
+const fn first_of(bits: u64x2) -> u64 {
+    let [first, _] = bits.to_array();
+    first
+}
+
+#[inline(always)]
+const fn second_of(bits: u64x2) -> u64 {
+    let [_, second] = bits.to_array();
+    second
+}
+
+/// Where windows of 64 bytes lie in a text of more, and which of their positions count: each
+/// begins with bytes that were already looked at, and ends with those that the shapes of its
+/// triggers reach. The last ends with the text.
+struct Windows {
+    /// How far all positions have counted.
+    done: usize,
+    length: usize,
+}
+
+impl Windows {
+    const fn of(text: &[u8]) -> Windows {
+        Windows {
+            done: 0,
+            length: text.len(),
+        }
+    }
+}
+
+impl Iterator for Windows {
+    type Item = (usize, Asked<u64>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, Asked<u64>)> {
+        if self.done >= self.length {
+            return None;
+        }
+        let last = self.length.saturating_sub(BLOCK);
+        let offset = self.done.saturating_sub(BEHIND).min(last);
+        let beyond = if offset == last { 0 } else { REACH };
+        let counts = (u64::MAX << (self.done - offset)) & (u64::MAX >> beyond);
+        self.done = offset + BLOCK - beyond;
+        Some((offset, Asked::within(counts, offset)))
+    }
+}
+
+/// Leads the triggers of a window to their detectors, if there are any.
+struct Looker<'s, 'k, 'a> {
+    scene: &'s Scene<'s>,
+    spans: &'k mut Spans<'a>,
+}
+
+impl See for Looker<'_, '_, '_> {
+    #[inline(always)]
+    fn see(&mut self, window: &Window<'_>, offset: usize) {
+        let text = self.scene.text.as_bytes();
+        let names = named(text, self.scene.keys, window.between(), offset);
+        if names | window.others() != 0 {
+            pull(self.scene, &window.triggers(names), offset, self.spans);
+        }
+    }
+}
+
+/// Tells them only.
+struct Teller<'t, Tell> {
+    text: &'t [u8],
+    keys: &'t Keys,
+    tell: Tell,
+}
+
+impl<Tell: FnMut(usize, u64)> See for Teller<'_, Tell> {
+    #[inline(always)]
+    fn see(&mut self, window: &Window<'_>, offset: usize) {
+        let names = named(self.text, self.keys, window.between(), offset);
+        (self.tell)(offset, names | window.others());
+    }
+}
+
+/// The marks of those that stand behind what may be a name of ours.
+#[inline(always)]
+fn named(text: &[u8], keys: &Keys, marks: u64, offset: usize) -> u64 {
+    let (mut named, mut marks) = (marks, marks);
+    while marks != 0 {
+        let lowest = marks & marks.wrapping_neg();
+        let mark = offset + marks.trailing_zeros() as usize;
+        let head = text.get(..mark).unwrap_or_default();
+        if !keys.custom && !pair::may_be_named(head) {
+            named ^= lowest;
+        }
+        marks ^= lowest;
+    }
+    named
 }
 
 /// Hands every trigger of a window to its detector.
 #[inline(never)]
-fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans<'_>) {
+fn pull(scene: &Scene<'_>, triggers: &Triggers<u64>, offset: usize, spans: &mut Spans<'_>) {
     let text = scene.text;
     let bytes = text.as_bytes();
     let mut each = Each {
@@ -102,8 +244,11 @@ fn pull(scene: &Scene<'_>, triggers: &Triggers, offset: usize, spans: &mut Spans
         active: scene.active,
         spans,
     };
-    each.of(triggers.mark, |position| mark(scene, position));
+    each.of(triggers.mark | triggers.sign, |position| {
+        mark(scene, position)
+    });
     each.of(triggers.colon, |position| pair::at_mark(scene, position));
+    each.of(triggers.quote, |position| pair::at_quote(text, position));
     each.of(triggers.digits, |position| number(scene, position));
     each.of(triggers.groups, |position| phone::grouped(bytes, position));
     each.of(triggers.token, |position| token::starting(bytes, position));
@@ -127,7 +272,8 @@ fn mark(scene: &Scene<'_>, position: usize) -> Option<Span> {
             phone::starting(bytes, position + 3, scene.kind == KeyKind::Phone)
         }
         b'@' | b'%' => email::at_sign(scene.text, position),
-        b'=' | b'>' => pair::at_mark(scene, position),
+        b'u' => email::at_sign(scene.text, position.checked_sub(1)?),
+        b'=' | b'>' | FULL_WIDTH => pair::at_mark(scene, position),
         _ if bytes::at(bytes, position + 1).is_ascii_digit() => {
             phone::starting(bytes, position, scene.kind == KeyKind::Phone)
         }
@@ -146,7 +292,7 @@ fn number(scene: &Scene<'_>, position: usize) -> Option<Span> {
     let first = bytes::run(bytes, position, digit);
     // A short run stands alone unless another one follows: fractions of seconds, counts.
     let next = bytes::at(bytes, position + first);
-    if first < MIN_BARE && !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(') {
+    if first < MIN_BARE && !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b'+' | b'%') {
         return None;
     }
     let wanted = |class: Class| scene.active.contains(class);

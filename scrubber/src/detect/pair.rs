@@ -3,7 +3,10 @@
 //!
 //! The name decides (see `keys`); the value is only looked at where the name alone is not sure.
 
-use super::bytes::{at, before, ends_ci, from, is_escape, run, run_before, starts_ci};
+use super::bytes::{
+    at, before, ends_ci, from, is_escape, is_spaceless, is_word, percent_at, run, run_before,
+    starts_ci,
+};
 use super::token::looks_secret;
 use super::{Scene, phone};
 use crate::class::Class;
@@ -83,14 +86,69 @@ const ORDINARY: &[&[u8]] = &[
     b"enabled",
 ];
 
-/// The value that belongs to the mark (`:`, `=` or `>`) at `mark`, if its name is of ours.
+/// Marks of full width, as they are written in Chinese and Japanese.
+const FULL_COLON: &[u8] = "：".as_bytes();
+const FULL_EQUALS: &[u8] = "＝".as_bytes();
+
+/// Whether what stands before a mark can be a name of ours. A glance that ends most of it: it may
+/// say yes where `at_mark` then finds no name, never no where it would find one.
+#[inline]
+pub(crate) fn may_be_named(head: &[u8]) -> bool {
+    match head.last() {
+        Some(last) if last.is_ascii_alphabetic() => may_matter(head) || is_indexed(head),
+        Some(_) | None => ends_in_name(head),
+    }
+}
+
+/// `may_be_named`, for what ends in no letter: spaces, brackets, quotes, digits.
+fn ends_in_name(head: &[u8]) -> bool {
+    let spaces = run_before(head, head.len(), |byte| byte == b' ');
+    if spaces > MAX_SPACES {
+        return false;
+    }
+    let head = shortened(head, spaces);
+    let head = head.strip_suffix(b"]").unwrap_or(head);
+    let head = match head {
+        [rest @ .., b'"' | b'\'' | b'`'] => {
+            shortened(rest, run_before(rest, rest.len(), |byte| byte == b'\\'))
+        }
+        _ => head,
+    };
+    // Digits and marks at the end of a name do not count, and are none without a letter.
+    let is_end = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.');
+    let head = shortened(head, run_before(head, head.len(), is_end));
+    match head.last() {
+        Some(0x80..) => true,
+        Some(last) if last.is_ascii_alphabetic() => may_matter(head) || is_indexed(head),
+        Some(_) | None => false,
+    }
+}
+
+/// `user%5Bpassword%5D`
+fn is_indexed(head: &[u8]) -> bool {
+    ends_ci(head, head.len(), b"%5d")
+}
+
+fn shortened(text: &[u8], by: usize) -> &[u8] {
+    text.get(..text.len().saturating_sub(by))
+        .unwrap_or_default()
+}
+
+/// The mark between a name and a value as a reader sees it, and where it ends.
+fn seen_mark(text: &[u8], mark: usize) -> Option<(u8, usize)> {
+    match at(text, mark) {
+        byte if byte.is_ascii() => Some((byte, mark + 1)),
+        _ if from(text, mark).starts_with(FULL_COLON) => Some((b':', mark + FULL_COLON.len())),
+        _ if from(text, mark).starts_with(FULL_EQUALS) => Some((b'=', mark + FULL_EQUALS.len())),
+        _ => None,
+    }
+}
+
+/// The value that belongs to the mark (`:`, `=` or `>`, or one of full width) at `mark`, if its
+/// name is of ours.
 pub(crate) fn at_mark(scene: &Scene<'_>, mark: usize) -> Option<Span> {
     let text = scene.text.as_bytes();
-    // Most marks follow a name that cannot be ours.
-    let letter = before(text, mark).is_ascii_alphabetic();
-    if letter && !scene.keys.custom && !may_matter(text.get(..mark)?) {
-        return None;
-    }
+    seen_mark(text, mark)?;
     let name = Name::before(text, mark)?;
     let xml = at(text, mark) == b'>';
     if xml != (before(text, name.start) == b'<' && !name.spaced) {
@@ -124,6 +182,34 @@ pub(crate) fn at_mark(scene: &Scene<'_>, mark: usize) -> Option<Span> {
         }
     }
     .filter(|span| span.start < span.end)
+}
+
+/// The password in the quotes at `quote`, in the grammar of SQL: `PASSWORD '…'`, `PASSWORD('…')`,
+/// `IDENTIFIED BY '…'`. A quote within is doubled.
+pub(crate) fn at_quote(text: &str, quote: usize) -> Option<Span> {
+    const WORDS: &[&[u8]] = &[b"password", b"identified by"];
+    let bytes = text.as_bytes();
+    let head = bytes.get(..quote)?;
+    let head = head.strip_suffix(b"(").unwrap_or(head);
+    let spaces = run_before(head, head.len(), |byte| byte == b' ');
+    let head = shortened(head, spaces);
+    let apart = head.len() < quote && spaces <= MAX_SPACES;
+    let word = WORDS.iter().find(|word| ends_ci(head, head.len(), word))?;
+    if !apart || is_word(before(head, head.len() - word.len())) {
+        return None;
+    }
+    let mut value = Value::quoted(bytes, quote)?;
+    while at(bytes, value.end + 1) == b'\'' && at(bytes, value.end + 2).is_ascii_alphanumeric() {
+        let rest = Value::quoted(bytes, value.end + 1)?;
+        if rest.end == bytes.len() {
+            break;
+        }
+        value.end = rest.end;
+    }
+    let end = text.floor_char_boundary(value.end.min(value.start + MAX_VALUE));
+    let value = Value { end, ..value };
+    let right = value.is_secret(bytes, Force::Sure);
+    right.then(|| Span::new(Class::Secret, value.start, value.end))
 }
 
 /// The value after a command line flag, whose first dash is at `start`.
@@ -213,8 +299,13 @@ fn name_length(text: &[u8], end: usize) -> usize {
         }
     }
     let start = end - plain;
-    let escaped = before(text, start) == b'\\' && is_escape(at(text, start)) && plain > 0;
-    plain - usize::from(escaped)
+    let escaped = match before(text, start) {
+        b'\\' if is_escape(at(text, start)) => 1,
+        // `user%5Btoken%5D=…`
+        b'%' if percent_at(text, start - 1).is_some() => 2,
+        _ => 0,
+    };
+    plain.saturating_sub(escaped)
 }
 
 /// A value after its mark.
@@ -234,8 +325,8 @@ struct Value {
 impl Value {
     fn after(text: &str, mark: usize, name: &Name, force: Force) -> Option<Value> {
         let bytes = text.as_bytes();
-        let sign = at(bytes, mark);
-        let mut start = mark + 1;
+        let (sign, behind) = seen_mark(bytes, mark)?;
+        let mut start = behind;
         match (sign, at(bytes, start)) {
             (b'=' | b':', b'=') | (b':', b':') if sign == at(bytes, start) => return None,
             (b'=', b'>') | (b':', b'=') => start += 1,
@@ -243,7 +334,7 @@ impl Value {
         }
         // `ruser= rhost=x`: an empty value.
         let spaces = run(bytes, start, |byte| matches!(byte, b' ' | b'\t'));
-        if spaces > MAX_SPACES || sign == b'=' && spaces > 0 && !name.spaced && start == mark + 1 {
+        if spaces > MAX_SPACES || sign == b'=' && spaces > 0 && !name.spaced && start == behind {
             return None;
         }
         start += spaces;
@@ -257,7 +348,11 @@ impl Value {
                     Value::bare(bytes, start, tight, force == Force::Line && sign == b':')
                 })
         };
-        let end = text.floor_char_boundary(value.end.min(value.start + MAX_VALUE));
+        let mut end = value.end.min(value.start + MAX_VALUE);
+        if behind > mark + 1 && !value.quoted {
+            end = sentence_part(text, value.start, end)?;
+        }
+        let end = text.floor_char_boundary(end);
         Some(Value { end, ..value })
     }
 
@@ -391,6 +486,19 @@ impl Value {
             ..Span::new(Class::Secret, self.start, self.end)
         }
     }
+}
+
+/// Where a value behind a full-width mark ends: where the sentence goes on in a script without
+/// spaces, or with its marks. A secret begins in ASCII there; `密码：错误` speaks of one.
+fn sentence_part(text: &str, start: usize, end: usize) -> Option<usize> {
+    let end = text.floor_char_boundary(end);
+    let value = text.get(start..end)?;
+    let secret = value.starts_with(|first: char| first.is_ascii_graphic());
+    secret.then(|| {
+        value
+            .find(is_spaceless)
+            .map_or(end, |length| start + length)
+    })
 }
 
 /// Bytes up to what ends a value without quotes.

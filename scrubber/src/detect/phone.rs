@@ -80,8 +80,7 @@ pub(crate) fn grouped(text: &[u8], mark: usize) -> Option<Span> {
     let digit = |byte: u8| byte.is_ascii_digit();
     let second = mark.checked_sub(run_before(text, mark, digit) + 1)?;
     let start = second.checked_sub(run_before(text, second, digit))?;
-    let spoken = mentions_telephone(text, start) && starts_free(text, start);
-    spoken.then(|| national(text, start, false))?
+    starts_free(text, start).then(|| national(text, start, false))?
 }
 
 /// A plus sign as addresses and some writers of JSON escape it.
@@ -261,6 +260,7 @@ impl Number {
             groups: 0,
         };
         let mut position = start;
+        let in_query = is_in_query(text, start);
         loop {
             let digits = super::bytes::run(text, position, |byte| byte.is_ascii_digit());
             if digits == 0 || number.total + digits > longest {
@@ -276,7 +276,7 @@ impl Number {
                 number.first_group = digits;
             }
             let whole = number.first_group >= MIN_INTERNATIONAL;
-            let marks = mark_length(text, number.end);
+            let marks = mark_length(text, number.end, in_query);
             if whole || marks == 0 || number.total == longest {
                 break;
             }
@@ -301,9 +301,18 @@ impl Number {
     }
 }
 
-/// The marks between two groups: one of ` -./`, or parentheses with a space.
-fn mark_length(text: &[u8], end: usize) -> usize {
+/// Whether a number stands in the query of an address or in a form, where `+` is a space: behind `=`
+/// or an encoded `+`.
+fn is_in_query(text: &[u8], start: usize) -> bool {
+    before(text, start) == b'=' || is_encoded_plus(text, start)
+}
+
+/// The marks between two groups: one of ` -./`, or parentheses with a space; in a query a plus or
+/// an encoded space too.
+fn mark_length(text: &[u8], end: usize, in_query: bool) -> usize {
     match (at(text, end), at(text, end + 1)) {
+        (b'+', next) if in_query && next.is_ascii_digit() => 1,
+        (b'%', b'2') if in_query && at(text, end + 2) == b'0' => 3,
         (b' ', b'(') | (b')', b' ' | b'-') => 2,
         (b' ' | b'-' | b'.' | b'/' | b'(' | b')', next) if next.is_ascii_digit() => 1,
         _ => 0,
@@ -336,6 +345,8 @@ mod tests {
             ("+33 6 12 34 56 78 200 OK", "+33 6 12 34 56 78"),
             ("+14155552671 200 OK", "+14155552671"),
             ("to=%2B14155552671&x", "14155552671"),
+            ("to=%2B44+20+7946+0958&x", "44+20+7946+0958"),
+            ("to=%2B44%2020%207946%200958&x", "44%2020%207946%200958"),
             ("/users/%2B886912050172/edit", "886912050172"),
             (r"first\n1-800-555-2671", "1-800-555-2671"),
             ("联系电话:138 7614 3498", "138 7614 3498"),

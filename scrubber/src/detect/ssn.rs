@@ -2,7 +2,7 @@
 //!
 //! Divided ones are taken as they are; nine digits in a row only where the text speaks of one.
 
-use super::bytes::{Context, at, is_word, two_before};
+use super::bytes::{Context, at, is_word, seen_before, two_before};
 use super::groups::Groups;
 use crate::class::Class;
 use crate::spans::Span;
@@ -30,7 +30,10 @@ pub(crate) fn starting(text: &[u8], start: usize, known: bool) -> Option<Span> {
     if !starts_free(text, start) {
         return None;
     }
-    let groups = Groups::read(text, start, |mark| matches!(mark, b' ' | b'-'));
+    let groups = Groups::read(text, start, |mark| matches!(mark, b' ' | b'-' | b'+'));
+    if seen_before(text, start) == b'+' && !groups.has_mark(b'+') {
+        return None;
+    }
     let mut lengths = groups.lengths();
     let shape = (
         lengths.next(),
@@ -66,7 +69,7 @@ fn starts_free(text: &[u8], start: usize) -> bool {
     match last {
         b' ' | b'.' | b'/' | b':' => !earlier.is_ascii_digit(),
         b'-' => !is_word(earlier) || earlier.is_ascii_alphabetic(),
-        b'*' | b'+' => false,
+        b'*' => false,
         _ => !is_word(last),
     }
 }
@@ -110,6 +113,10 @@ mod tests {
             ("123456789 (SSN)", "123456789"),
             ("/users/123-45-6789/edit", "123-45-6789"),
             (r"first\nSSN 123456789", "123456789"),
+            ("ssn 123456789+1", "123456789"),
+            ("q=123+45+6789&x", "123+45+6789"),
+            ("q=of+123+45+6789", "123+45+6789"),
+            ("q=123%2045%206789", "123%2045%206789"),
         ] {
             let expected = (text != "userSSN=123456789").then_some(number);
             assert_eq!(found(text), expected, "{text}");
@@ -135,6 +142,8 @@ mod tests {
             "100 12 1234 17",
             "session 123456789",
             "*123-45-6789",
+            "+123-45-6789",
+            "1+123+45+6789",
             "0.123-45-6789",
         ] {
             assert_eq!(found(text), None, "{text}");

@@ -394,6 +394,13 @@ fn secret_word(dice: &mut Dice) -> String {
         "pwd is /var/lib",
         "password=null",
         "password policy: 12 letters",
+        "密码：错误",
+        "密码：不能为空",
+        "パスワード：必須",
+        "unexpected token 'abc123'",
+        "key 'password' 'missing'",
+        "expected password 'string'",
+        "ALTER USER bob PASSWORD NULL",
     ])
     .to_owned()
 }

@@ -119,8 +119,8 @@ fn account(dice: &mut Dice, structure: &str) -> String {
     account
 }
 
-/// An account number with right check digits, bare or in groups of four, in one case.
-pub(crate) fn iban(dice: &mut Dice) -> Payload {
+/// An account number with right check digits, without marks.
+fn plain(dice: &mut Dice) -> String {
     let (country, structure) = dice.of(COUNTRIES);
     let account = account(dice, structure);
     let number: String = format!("{account}{country}00")
@@ -130,17 +130,31 @@ pub(crate) fn iban(dice: &mut Dice) -> Payload {
     let rest = number.bytes().fold(0u64, |rest, digit| {
         (rest * 10 + u64::from(digit - b'0')) % 97
     });
-    let plain = format!("{country}{:02}{account}", 98 - rest);
-    let groups = |mark: &str| {
-        let starts = (0..plain.len()).step_by(4);
-        let parts: Vec<&str> = starts
-            .map(|at| &plain[at..plain.len().min(at + 4)])
-            .collect();
-        parts.join(mark)
-    };
+    format!("{country}{:02}{account}", 98 - rest)
+}
+
+/// A number in groups of four.
+fn grouped(plain: &str, mark: &str) -> String {
+    let starts = (0..plain.len()).step_by(4);
+    let parts: Vec<&str> = starts
+        .map(|at| &plain[at..plain.len().min(at + 4)])
+        .collect();
+    parts.join(mark)
+}
+
+/// The same as a part of an address, its spaces as they are written there.
+pub(crate) fn in_query(dice: &mut Dice) -> Payload {
+    let number = grouped(&plain(dice), dice.of(&["+", "%20"]));
+    let before = dice.of(&["/pay?to=", "q=account+", "name=Ada%20L&iban="]);
+    Payload::part(before, &number, "&amount=17")
+}
+
+/// An account number with right check digits, bare or in groups of four, in one case.
+pub(crate) fn iban(dice: &mut Dice) -> Payload {
+    let plain = plain(dice);
     Payload::whole(match dice.below(8) {
-        0..3 => groups(" "),
-        3 => groups("-"),
+        0..3 => grouped(&plain, " "),
+        3 => grouped(&plain, "-"),
         4 => plain.to_lowercase(),
         _ => plain,
     })

@@ -71,16 +71,34 @@ const IN_TEXT: &[&[Carrier]] = &[SENTENCES, FORMATS];
 const KINDS: &[Kind] = &[
     kind("e-mail address", Class::Email, EVERYWHERE, personal::email),
     kind(
+        "e-mail address, escaped",
+        Class::Email,
+        IN_TEXT,
+        personal::escaped_email,
+    ),
+    kind(
         "payment card",
         Class::PaymentCard,
         EVERYWHERE,
         personal::card,
     ),
     kind(
+        "payment card in an address",
+        Class::PaymentCard,
+        IN_TEXT,
+        personal::card_in_query,
+    ),
+    kind(
         "social security number",
         Class::Ssn,
         EVERYWHERE,
         personal::ssn,
+    ),
+    kind(
+        "social security number in an address",
+        Class::Ssn,
+        IN_TEXT,
+        personal::ssn_in_query,
     ),
     kind(
         "social security number in context",
@@ -93,6 +111,12 @@ const KINDS: &[Kind] = &[
         Class::Phone,
         EVERYWHERE,
         phones::international,
+    ),
+    kind(
+        "telephone number in an address",
+        Class::Phone,
+        IN_TEXT,
+        phones::in_query,
     ),
     kind(
         "American telephone number",
@@ -113,6 +137,12 @@ const KINDS: &[Kind] = &[
         phones::named,
     ),
     kind("bank account", Class::Iban, EVERYWHERE, ibans::iban),
+    kind(
+        "bank account in an address",
+        Class::Iban,
+        IN_TEXT,
+        ibans::in_query,
+    ),
     kind("web token", Class::Jwt, EVERYWHERE, secrets::jwt),
     kind(
         "key of a provider",
@@ -133,6 +163,13 @@ const KINDS: &[Kind] = &[
         secrets::in_url,
     ),
     kind("named secret", Class::Secret, &[SENTENCES], secrets::named),
+    kind(
+        "secret behind a full-width mark",
+        Class::Secret,
+        &[SENTENCES],
+        secrets::full_width,
+    ),
+    kind("password in SQL", Class::Secret, IN_TEXT, secrets::in_sql),
     kind("loose secret", Class::Secret, &[SENTENCES], secrets::loose),
     kind("IPv4 address", Class::Ipv4, NOT_AS_KEYS, personal::ipv4),
     kind("IPv6 address", Class::Ipv6, IN_TEXT, personal::ipv6),

@@ -80,6 +80,20 @@ pub(crate) fn email(dice: &mut Dice) -> Payload {
     Payload::whole(format!("{local}@{domain}"))
 }
 
+/// An address in a string of JSON whose writer escapes its at sign.
+pub(crate) fn escaped_email(dice: &mut Dice) -> Payload {
+    let address = format!(
+        "{}.{}\\u0040{}.{}",
+        dice.some(LOWER, 2, 8),
+        dice.some(LOWER, 4, 9),
+        dice.some(LOWER, 5, 10),
+        dice.of(DOMAINS)
+    );
+    let before = dice.of(&["{\"user\":\"", "{\"to\":[\"", "{\"text\":\"mail of "]);
+    let after = if before.contains('[') { "\"]}" } else { "\"}" };
+    Payload::part(before, &address, after)
+}
+
 /// Issuers' prefixes with the lengths and groups of their numbers.
 const ISSUERS: &[(&str, usize, &[usize])] = &[
     ("4", 16, &[4, 4, 4, 4]),
@@ -142,6 +156,19 @@ pub(crate) fn card(dice: &mut Dice) -> Payload {
     Payload::whole(grouped(&digits, groups, mark))
 }
 
+/// A card number as a part of an address, its spaces as they are written there.
+pub(crate) fn card_in_query(dice: &mut Dice) -> Payload {
+    let (digits, groups) = loop {
+        let (digits, groups) = card_digits(dice);
+        if groups != [4, 3, 3, 3] {
+            break (digits, groups);
+        }
+    };
+    let number = grouped(&digits, groups, dice.of(&["+", "%20"]));
+    let before = dice.of(&["/pay?card=", "q=paid+with+", "name=Ada%20L&number="]);
+    Payload::part(before, &number, "&currency=EUR")
+}
+
 /// A number like a card's whose last digit is wrong.
 pub(crate) fn no_card(dice: &mut Dice) -> String {
     let (mut digits, groups) = card_digits(dice);
@@ -176,6 +203,14 @@ pub(crate) fn ssn(dice: &mut Dice) -> Payload {
     let (area, group, serial) = ssn_parts(dice);
     let mark = dice.of(&["-", "-", "-", " "]);
     Payload::whole([area, group, serial].join(mark))
+}
+
+/// The same as a part of an address.
+pub(crate) fn ssn_in_query(dice: &mut Dice) -> Payload {
+    let (area, group, serial) = ssn_parts(dice);
+    let number = [area, group, serial].join(dice.of(&["+", "%20"]));
+    let before = dice.of(&["/find?ssn=", "q=number+", "name=Ada%20L&id="]);
+    Payload::part(before, &number, "&page=2")
 }
 
 /// Nine digits that the text says to be one.

@@ -371,6 +371,26 @@ pub(crate) fn international(dice: &mut Dice) -> Payload {
     Payload::whole(filled)
 }
 
+/// The same as a part of an address, its plus and its spaces as they are written there.
+pub(crate) fn in_query(dice: &mut Dice) -> Payload {
+    let plain = |mark: char| mark.is_ascii_digit() || " +#N".contains(mark);
+    let pattern = loop {
+        let pattern = dice.of(INTERNATIONAL);
+        if pattern.chars().all(plain) {
+            break pattern;
+        }
+    };
+    let filled = dice.fill(pattern);
+    let filled = if pattern.starts_with("+1") {
+        plain_codes(&filled)
+    } else {
+        filled
+    };
+    let number = filled.replace('+', "").replace(' ', dice.of(&["+", "%20"]));
+    let before = dice.of(&["/call?to=%2B", "q=ring+%2B", "name=Ada%20L&phone=%2B"]);
+    Payload::part(before, &number, "&page=2")
+}
+
 /// An American number that needs no word.
 pub(crate) fn american(dice: &mut Dice) -> Payload {
     let pattern = dice.of(AMERICAN);

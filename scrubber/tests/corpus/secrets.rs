@@ -435,6 +435,49 @@ pub(crate) fn named(dice: &mut Dice) -> Payload {
     Payload::part(&before, &secret, &after)
 }
 
+/// A secret behind a mark of full width.
+pub(crate) fn full_width(dice: &mut Dice) -> Payload {
+    let name = dice.of(&[
+        "密码",
+        "密碼",
+        "用户密码",
+        "パスワード",
+        "password",
+        "api_key",
+        "口令",
+    ]);
+    let mark = dice.of(&["：", "： ", "＝"]);
+    let after = dice.of(&["を確認", "，请重试", "。", "）", " next"]);
+    Payload::part(&format!("{name}{mark}"), &password(dice), after)
+}
+
+/// A password in the grammar of SQL.
+pub(crate) fn in_sql(dice: &mut Dice) -> Payload {
+    let user = dice.some(LOWER, 3, 8);
+    let (before, after) = match dice.below(6) {
+        0 => (format!("CREATE USER {user} WITH PASSWORD '"), "'"),
+        1 => (
+            format!("ALTER ROLE {user} ENCRYPTED PASSWORD '"),
+            "' VALID UNTIL 'infinity'",
+        ),
+        2 => (format!("create user {user} identified by '"), "'"),
+        3 => (format!("SET PASSWORD FOR '{user}'@'%' = PASSWORD('"), "')"),
+        4 => (
+            format!("ALTER USER '{user}'@'localhost' IDENTIFIED BY '"),
+            "'; FLUSH PRIVILEGES",
+        ),
+        _ => (format!("alter user {user} password  '"), "';"),
+    };
+    let secret = password(dice);
+    // A quote within is doubled.
+    let secret = if dice.once_in(4) {
+        format!("{secret}''{secret}")
+    } else {
+        secret
+    };
+    Payload::part(&before, &secret, after)
+}
+
 /// A secret as a number or a truth value in JSON, or behind a flag.
 pub(crate) fn loose(dice: &mut Dice) -> Payload {
     match dice.below(4) {

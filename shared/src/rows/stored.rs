@@ -122,6 +122,9 @@ impl<'a> Stored<'a> {
             self.core(role, cursor.text()?);
         }
         texts(cursor, &mut self.pii_classes)?;
+        for class in &self.pii_classes {
+            self.event.push(Role::PiiClass, Value::Text(class));
+        }
         texts(cursor, &mut self.observables)?;
         self.risk_score = cursor.byte()?;
         let ids = &mut self.indicator_ids;

@@ -203,3 +203,40 @@ fn an_alert_is_handled_step_by_step_and_remembers_who_did_it() {
         "{alert}"
     );
 }
+
+#[test]
+fn a_leaked_secret_raises_one_alert_for_its_service_and_class() {
+    let org = Org::new("leak");
+    org.rules_are_loaded();
+    let (key, password) = ("AKIAZ7QX2MVR5T4WKB3N", "Tr0ub4dor-3x");
+    let uses = json!({"service": "uploader", "message": format!("uses {key} for uploads")});
+    org.store(Signal::Logs, &json!({"logs": [uses, uses]}));
+    let login =
+        json!({"service": "uploader", "message": "login", "attributes": {"password": password}});
+    org.store(Signal::Logs, &json!({"logs": [uses, login]}));
+    let alerts = until("both alerts with their counts", || {
+        let alerts = org.alerts();
+        let count = |kind: &str| -> Vec<Value> {
+            let of_type = of_type(&alerts, kind).into_iter();
+            of_type.map(|alert| alert["count"].clone()).collect()
+        };
+        match (count("SECRET_LEAK"), count("SECRET_LEAK_FIELD")) {
+            (secrets, fields) if secrets == [3] && fields == [1] => Ok(alerts),
+            others => Err(others),
+        }
+    });
+    assert_eq!(alerts.len(), 2, "{alerts:?}");
+    let secret = &of_type(&alerts, "SECRET_LEAK")[0];
+    assert_eq!(
+        (&secret["severity"], &secret["group_key"]),
+        (&json!("high"), &json!({"service": "uploader"}))
+    );
+    let told = Value::Array(alerts).to_string();
+    assert!(!told.contains(key) && !told.contains(password), "{told}");
+    // Each event that gave it away names the rule.
+    let rows = org.search_logs("service=uploader");
+    let named = rows
+        .iter()
+        .filter(|row| row.to_string().contains("\"SECRET_LEAK\""));
+    assert_eq!(named.count(), 3, "{rows:?}");
+}

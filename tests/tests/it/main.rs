@@ -24,6 +24,7 @@ mod hostile;
 mod canaries;
 mod detection;
 mod backtest;
+mod hunts;
 mod indicators;
 mod sigma;
 mod notifications;

@@ -1,4 +1,4 @@
-//! The direction of dependencies: shared ← scrubber, detection ← runtime ← services ← tests ← benches.
+//! The direction of dependencies: shared ← scrubber ← detection, runtime ← services ← tests ← benches.
 
 use crate::tree::{none, rust, workspace};
 
@@ -7,7 +7,7 @@ use crate::tree::{none, rust, workspace};
 const MAY_USE: [(&str, &[&str]); 15] = [
     ("shared", &[]),
     ("scrubber", &["shared"]),
-    ("detection", &["shared"]),
+    ("detection", &["shared", "scrubber"]),
     ("runtime", &["shared"]),
     // What services and the operator's tool do alike with the control tables of indicators.
     ("feeds", &["shared", "detection", "runtime"]),
@@ -20,7 +20,10 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         "query-api",
         &["shared", "scrubber", "detection", "runtime", "feeds"],
     ),
-    ("admin", &["shared", "detection", "runtime", "feeds"]),
+    (
+        "admin",
+        &["shared", "scrubber", "detection", "runtime", "feeds"],
+    ),
     ("load", &["shared", "runtime"]),
     ("devstack", &[]),
     // Stands by itself: it says what the others do, and uses none of it.

@@ -22,12 +22,16 @@ const HOMES: &[&str] = &[
     "normalizer-worker/src/lease.rs",
     "normalizer-worker/src/ledger.rs",
     "normalizer-worker/src/commit/",
+    "normalizer-worker/src/hunt/record.rs",
+    "normalizer-worker/src/hunt/past.rs",
     // The outbox: what waits, what became of it, and what is told because nothing happened.
     "normalizer-worker/src/notify/queue.rs",
     "normalizer-worker/src/notify/escalate.rs",
     "normalizer-worker/src/audit.rs",
     "normalizer-worker/src/store.rs",
     "normalizer-worker/src/control_loader.rs",
+    // What organisations are offered by a newer program.
+    "normalizer-worker/src/builtin_rules.rs",
     "normalizer-worker/src/gauges.rs",
     "normalizer-worker/src/housekeeping.rs",
     "query-api/src/store/",

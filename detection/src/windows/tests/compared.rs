@@ -70,7 +70,8 @@ fn metered(spec: &WindowSpec, metered: Metered, hits: &[Hit]) -> BTreeSet<u128> 
     for window in windows(spec.length_ns, hits) {
         let selected = window.iter().filter(|hit| match metered {
             Metered::Sum { .. } | Metered::Rate => true,
-            Metered::Ratio(_) => hit.value == 1,
+            Metered::Ratio(_) => hit.value & 1 == 1,
+            Metered::Burn(_) => unreachable!("has a reference of its own"),
         });
         let selected: Vec<u128> = selected.map(|hit| hit.event).collect();
         let satisfied = match metered {
@@ -90,6 +91,7 @@ fn metered(spec: &WindowSpec, metered: Metered, hits: &[Hit]) -> BTreeSet<u128> 
                         percent > wanted || is_equal
                     }
             }
+            Metered::Burn(_) => unreachable!("has a reference of its own"),
         };
         if satisfied {
             told.extend(selected);
@@ -100,6 +102,93 @@ fn metered(spec: &WindowSpec, metered: Metered, hits: &[Hit]) -> BTreeSet<u128> 
 
 const fn share(thousandths: u32, over: bool) -> Metered {
     Metered::Ratio(Share { thousandths, over })
+}
+
+/// Two pairs over a budget of a fifth: thousandths of bad events, seconds of the windows.
+const PAIRS: [(u32, i64, i64); 2] = [(300, 120, 60), (200, 480, 120)];
+
+fn burn() -> Burn {
+    let pair = |(thousandths, long, short): (u32, i64, i64)| BurnRate {
+        // Of a fifth.
+        factor_thousandths: thousandths * 5,
+        long_s: long as u32,
+        short_s: short as u32,
+    };
+    Burn::new(20_000, &PAIRS.map(pair)).unwrap()
+}
+
+/// Bad events in windows that burn, by steps of a twentieth of the short window.
+fn burnt(threshold: u32, hits: &[Hit]) -> BTreeSet<u128> {
+    let mut told = BTreeSet::new();
+    for (thousandths, long, short) in PAIRS {
+        let step = short * NS / 20;
+        for end in hits {
+            let last = end.at_ns.div_euclid(step);
+            let window = |seconds: i64| -> Vec<&Hit> {
+                let steps = (seconds * NS + step - 1) / step;
+                let is_in = |hit: &&Hit| {
+                    let place = hit.at_ns.div_euclid(step);
+                    place <= last && place > last - steps
+                };
+                hits.iter().filter(is_in).collect()
+            };
+            let bad = |window: &[&Hit]| -> Vec<u128> {
+                let bad = window.iter().filter(|hit| hit.value & 1 == 1);
+                bad.map(|hit| hit.event).collect()
+            };
+            let is_over =
+                |window: &[&Hit]| bad(window).len() * 1_000 > window.len() * thousandths as usize;
+            let (long, short) = (window(long), window(short));
+            if bad(&long).len() >= threshold as usize && is_over(&long) && is_over(&short) {
+                told.extend(bad(&long));
+            }
+        }
+    }
+    told
+}
+
+/// A measure of a window by its definition; hits are of one group, sorted by time.
+fn number_of(measure: Measure, window: &[&Hit]) -> f64 {
+    let values: Vec<f64> = window.iter().map(|hit| f64::from_bits(hit.value)).collect();
+    let mut sorted = values.clone();
+    sorted.sort_by(f64::total_cmp);
+    match measure {
+        Measure::Average => values.iter().sum::<f64>() / values.len() as f64,
+        Measure::Percentile(0) => sorted[0],
+        Measure::Percentile(100_000) => sorted[sorted.len() - 1],
+        Measure::Percentile(thousandths) => {
+            let place = (sorted.len() - 1) as f64 * f64::from(thousandths) / 100_000.0;
+            let (low, part) = (place.floor() as usize, place.fract());
+            let next = sorted.get(low + 1).copied().unwrap_or(sorted[low]);
+            sorted[low] + (next - sorted[low]) * part
+        }
+        Measure::Increase => {
+            let steps = values.windows(2).map(|two| match two[1] < two[0] {
+                true => two[1],
+                false => two[1] - two[0],
+            });
+            steps.sum()
+        }
+        others @ (Measure::Count
+        | Measure::Distinct
+        | Measure::Sum
+        | Measure::Share
+        | Measure::Ordered(_)
+        | Measure::Chain(_)
+        | Measure::Sequence(_)) => unreachable!("{others:?} is compared elsewhere"),
+    }
+}
+
+fn measured(spec: &WindowSpec, (measure, bound): (Measure, f64), all: &[Hit]) -> BTreeSet<u128> {
+    let mut hits = all.to_vec();
+    hits.sort_by_key(|hit| (hit.at_ns, hit.event));
+    let mut told = BTreeSet::new();
+    for window in windows(spec.length_ns, &hits) {
+        if window.len() >= spec.threshold as usize && number_of(measure, &window) > bound {
+            told.extend(window.iter().map(|hit| hit.event));
+        }
+    }
+    told
 }
 
 fn is_new(length: i64, hit: &Hit, known: &[&Hit]) -> bool {
@@ -127,8 +216,25 @@ fn novelties(length: i64, all: &[Hit], new: &[Hit]) -> BTreeSet<u128> {
 
 const HOUR: i64 = 3_600 * NS;
 
-/// Hours that hold too much, by counting.
-fn spikes(spec: &WindowSpec, spike: Spike, all: &[Hit]) -> BTreeSet<u128> {
+/// Those of hours that hold too much, when the hits of a batch come hour by hour.
+fn spikes(spec: &WindowSpec, spike: Spike, (all, new): (&[Hit], &[Hit])) -> BTreeSet<u128> {
+    let mut by_hour: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
+    for hit in new {
+        let hour = hit.at_ns.div_euclid(HOUR);
+        by_hour.entry(hour).or_default().push(*hit);
+    }
+    let is_old = |hit: &&Hit| new.iter().all(|one| one.event != hit.event);
+    let mut known: Vec<Hit> = all.iter().filter(is_old).copied().collect();
+    let mut told = BTreeSet::new();
+    for hits in by_hour.into_values() {
+        known.extend(hits);
+        told.extend(newest_spikes(spec, spike, &known));
+    }
+    told
+}
+
+/// Those of the newest two hours, where they hold too much, by counting.
+fn newest_spikes(spec: &WindowSpec, spike: Spike, all: &[Hit]) -> BTreeSet<u128> {
     let mut hours: BTreeMap<i64, Vec<u128>> = BTreeMap::new();
     for hit in all {
         hours
@@ -228,13 +334,53 @@ proptest! {
                 // Negative ones too.
                 Metered::Sum { .. } => (hit.value as f64 * 1.5 - 2.0).to_bits(),
                 Metered::Rate => 0,
-                Metered::Ratio(_) => u64::from(hit.value < 3),
+                Metered::Ratio(_) | Metered::Burn(_) => weighed(1, hit.value < 3),
             },
             ..*hit
         };
         let hits: Vec<Hit> = hits.iter().map(valued).collect();
         let spec = spec(WindowKind::Meter(kind), seconds, threshold);
         agree(&spec, (&hits, batch), &|all, _| metered(&spec, kind, all))?;
+    }
+
+    #[test]
+    fn burn_rates_equal_the_reference(
+        (_, hits) in arrivals(),
+        threshold in 1..6_u32,
+        scale in 1..40_i64,
+        batch in 1..20_usize,
+    ) {
+        // Spread far enough, most come too late, and what is kept is kept in longer steps.
+        let valued = |hit: &Hit| Hit {
+            at_ns: hit.at_ns * scale / 4,
+            value: weighed(1, hit.value < 2),
+            ..*hit
+        };
+        let hits: Vec<Hit> = hits.iter().map(valued).collect();
+        let spec = spec(WindowKind::Meter(Metered::Burn(burn())), 480, threshold);
+        agree(&spec, (&hits, batch), &|all, _| burnt(threshold, all))?;
+    }
+
+    #[test]
+    fn measures_equal_the_reference_batch_by_batch(
+        (_, hits) in arrivals(),
+        seconds in 1..120_i64,
+        threshold in 1..5_u32,
+        which in 0..5_usize,
+        batch in 1..20_usize,
+    ) {
+        let measure = [
+            Measure::Average,
+            Measure::Percentile(0),
+            Measure::Percentile(100_000),
+            Measure::Percentile(95_000),
+            Measure::Increase,
+        ][which];
+        let valued = |hit: &Hit| Hit { value: (hit.value as f64 * 1.5).to_bits(), ..*hit };
+        let hits: Vec<Hit> = hits.iter().map(valued).collect();
+        let bounds = Bounds::new(&[(Bound::Gt, 2.5)]).unwrap();
+        let spec = spec(WindowKind::Measure(measure, bounds), seconds, threshold);
+        agree(&spec, (&hits, batch), &|all, _| measured(&spec, (measure, 2.5), all))?;
     }
 
     #[test]
@@ -263,7 +409,13 @@ proptest! {
         let baseline = [Baseline::SameHour, Baseline::EveryHour, Baseline::HourOfWeek][which];
         let spike = Spike { factor_thousandths: 1_500, days: 14, baseline };
         let spec = WindowSpec { kind: WindowKind::Spike(spike), length_ns: HOUR, threshold };
-        agree(&spec, (&hits, batch), &|all, _| spikes(&spec, spike, all))?;
+        let told = |all: &[Hit], new: &[Hit]| spikes(&spec, spike, (all, new));
+        agree(&spec, (&hits, batch), &told)?;
+        // In the order of their times it does not matter how they are cut.
+        let mut sorted = hits;
+        sorted.sort_by_key(|hit| (hit.at_ns, hit.event));
+        let whole = agree(&spec, (&sorted, 1_000), &told)?;
+        prop_assert_eq!(agree(&spec, (&sorted, batch), &told)?, whole);
     }
 
     #[test]
@@ -325,6 +477,8 @@ fn kinds() -> Vec<WindowSpec> {
         WindowKind::Meter(Metered::sum(10.0)),
         WindowKind::Meter(Metered::Rate),
         WindowKind::Meter(share(50_000, true)),
+        WindowKind::Meter(Metered::Burn(burn())),
+        WindowKind::Measure(Measure::Increase, Bounds::default()),
         WindowKind::NewValue,
         WindowKind::Silence,
         WindowKind::Spike(spike),
@@ -337,7 +491,7 @@ proptest! {
     /// Whatever a state says, hits and clocks are taken without a fault.
     #[test]
     fn any_state_goes_on(
-        which in 0..10_usize,
+        which in 0..12_usize,
         folded in any::<bool>(),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         hits in prop::collection::vec((any::<i64>(), any::<u64>(), any::<u128>()), 0..20),
@@ -468,4 +622,39 @@ fn a_baseline_that_grows_keeps_its_counters() {
     let firings = state.apply(&days(14), &hours(2, 46));
     assert_eq!(firings[0].added, 46);
     assert!(state.to_bytes().len() < 500);
+}
+
+/// A state whose time is over may be deleted or not: hours of before say nothing either way.
+#[test]
+fn a_group_that_was_silent_for_too_long_has_no_history() {
+    let spike = Spike {
+        factor_thousandths: 3_000,
+        days: 1,
+        baseline: Baseline::SameHour,
+    };
+    let spec = WindowSpec {
+        kind: WindowKind::Spike(spike),
+        length_ns: HOUR,
+        threshold: 1,
+    };
+    let burst = |hour: i64| -> Vec<Hit> {
+        (0..20)
+            .map(|n| hit(hour * 3_600 + n, 0, (hour * 100 + n) as u128))
+            .collect()
+    };
+    // A day and two hours are remembered.
+    for (later, fires) in [
+        (25, true),
+        (26, true),
+        (27, false),
+        (28, false),
+        (500, false),
+    ] {
+        let mut state = WindowState::new();
+        assert!(state.apply(&spec, &burst(0)).is_empty());
+        let is_over = state.expires_at_ns(&spec) <= later * HOUR;
+        assert!(!(is_over && fires), "{later}");
+        let fired = !state.apply(&spec, &burst(later)).is_empty();
+        assert_eq!(fired, fires, "{later}");
+    }
 }

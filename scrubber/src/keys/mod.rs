@@ -4,7 +4,15 @@
 //! `user.dbPassword` ends in the word `password`; `author` ends in `author`, which is no word of
 //! ours; `password_length` ends in `length`. Never looks at values.
 
+mod glance;
+mod words;
+
+pub(crate) use glance::may_matter;
 use std::collections::HashSet;
+use words::{
+    CONTAINERS, FLAGS, FOREIGN, HASH_MODIFIERS, KEY_OWNERS, MODIFIERS, NUMBERS, PHONES,
+    SIGNATURE_OWNERS, SUFFIXES, TOKENS_OWNERS, WORDS,
+};
 
 /// What a name says about the value under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,223 +41,9 @@ pub(crate) enum Force {
     Line,
 }
 
-use Force::{Line, Maybe, Sure, Weak};
+use Force::Sure;
 
-/// Words that make a name sensitive when they are its last.
-const WORDS: &[(&[u8], Force)] = &[
-    (b"password", Sure),
-    (b"passwords", Sure),
-    (b"passwd", Sure),
-    (b"passwort", Sure),
-    (b"kennwort", Sure),
-    (b"passe", Maybe),
-    (b"contrasena", Sure),
-    (b"senha", Sure),
-    (b"wachtwoord", Sure),
-    (b"losenord", Sure),
-    (b"salasana", Sure),
-    (b"adgangskode", Sure),
-    (b"haslo", Sure),
-    (b"heslo", Sure),
-    (b"parola", Sure),
-    (b"sifre", Sure),
-    (b"passphrase", Sure),
-    (b"passcode", Sure),
-    (b"pwd", Sure),
-    (b"pw", Maybe),
-    (b"pass", Maybe),
-    (b"secret", Sure),
-    (b"secrets", Sure),
-    (b"token", Maybe),
-    (b"authorization", Maybe),
-    (b"credential", Maybe),
-    (b"credentials", Maybe),
-    (b"jwt", Maybe),
-    (b"bearer", Maybe),
-    (b"otp", Maybe),
-    (b"pincode", Maybe),
-    (b"cvv", Maybe),
-    (b"cvc", Maybe),
-    (b"csrf", Maybe),
-    (b"xsrf", Maybe),
-    (b"auth", Weak),
-    (b"cookie", Line),
-    (b"cookies", Line),
-];
-
-/// Compounds that are written without a divider often enough: a name may end in them.
-const SUFFIXES: &[&[u8]] = &[
-    b"password",
-    b"passwd",
-    b"passphrase",
-    b"apikey",
-    b"secretkey",
-    b"privatekey",
-    b"accesskey",
-    b"authkey",
-    b"accountkey",
-    b"accesstoken",
-    b"authtoken",
-    b"refreshtoken",
-    b"sessiontoken",
-    b"bearertoken",
-    b"idtoken",
-    b"csrftoken",
-    b"clientsecret",
-    b"appsecret",
-    b"sharedsecret",
-    b"consumersecret",
-    b"motdepasse",
-];
-
-/// The same with letters beyond ASCII, as the last of a name that has such. What divides words there
-/// is not known, so a name may end in them.
-#[rustfmt::skip]
-const FOREIGN: &[&str] = &[
-    "contraseña", "lösenord", "hasło", "şifre", "пароль", "Пароль", "ПАРОЛЬ", "секрет", "密码", "密碼", "口令",
-    "パスワード", "비밀번호", "암호", "κωδικός", "סיסמה", "पासवर्ड",
-];
-
-/// `… key` is sensitive after one of these only: `api_key`, but neither `key` nor `primary_key`.
-const KEY_OWNERS: &[&[u8]] = &[
-    b"api",
-    b"secret",
-    b"private",
-    b"access",
-    b"encryption",
-    b"signing",
-    b"auth",
-    b"master",
-    b"shared",
-    b"account",
-    b"storage",
-    b"session",
-    b"service",
-    b"license",
-    b"ssh",
-    b"gpg",
-    b"pgp",
-    b"hmac",
-    b"aes",
-    b"rsa",
-    b"crypt",
-    b"cipher",
-    b"app",
-    b"client",
-    b"subscription",
-];
-
-/// `… tokens` is a count of words for a language model unless one of these stands before it.
-const TOKENS_OWNERS: &[&[u8]] = &[
-    b"access", b"auth", b"refresh", b"api", b"bearer", b"session", b"secret", b"oauth",
-];
-
-/// Before a sensitive word these make the name a flag or a count: `has_password`, `max_token`.
-const FLAGS: &[&[u8]] = &[
-    b"is",
-    b"has",
-    b"no",
-    b"non",
-    b"use",
-    b"uses",
-    b"with",
-    b"without",
-    b"allow",
-    b"enable",
-    b"enabled",
-    b"disable",
-    b"require",
-    b"requires",
-    b"required",
-    b"show",
-    b"hide",
-    b"need",
-    b"needs",
-    b"max",
-    b"min",
-    b"num",
-    b"total",
-    b"per",
-    b"count",
-    b"avg",
-    b"eos",
-    b"bos",
-    b"pad",
-    b"stop",
-    b"unk",
-];
-
-/// After a sensitive word these leave the name sensitive: `password_confirmation`.
-const MODIFIERS: &[&[u8]] = &[
-    b"value",
-    b"plain",
-    b"plaintext",
-    b"raw",
-    b"text",
-    b"string",
-    b"confirm",
-    b"confirmation",
-    b"repeat",
-    b"again",
-    b"new",
-    b"old",
-    b"current",
-    b"encrypted",
-    b"enc",
-    b"base",
-    b"header",
-];
-
-/// After a password these leave the name sensitive: such hashes are weak. Digests of tokens are
-/// not, and join.
-const HASH_MODIFIERS: &[&[u8]] = &[b"hash", b"hashed", b"digest"];
-
-/// Names of fields that hold a telephone number.
-const PHONES: &[&[u8]] = &[
-    b"phone",
-    b"phones",
-    b"telephone",
-    b"mobile",
-    b"tel",
-    b"fax",
-    b"cell",
-    b"cellphone",
-    b"msisdn",
-    b"whatsapp",
-    b"phonenumber",
-    b"mobilenumber",
-    b"telefon",
-    b"telefono",
-    b"telefone",
-    b"telefoon",
-    b"telefonnummer",
-    b"mobilnummer",
-    b"mobiltelefon",
-    b"handynummer",
-    b"rufnummer",
-    b"mobil",
-    b"movil",
-    b"celular",
-    b"tlf",
-];
-
-/// Words behind one for telephones that leave it one: `phone_no`.
-const NUMBERS: &[&[u8]] = &[b"number", b"no", b"nr", b"num", b"nummer"];
-
-/// Before `… signature` in the address of a file in a cloud's storage: whoever has it may read.
-const SIGNATURE_OWNERS: &[&[u8]] = &[b"amz", b"goog"];
-
-/// Whole parts of a path below which everything is secret: `http.cookies.sid`.
-const CONTAINERS: &[&[u8]] = &[
-    b"credentials",
-    b"cookies",
-    b"cookie",
-    b"set-cookie",
-    b"secrets",
-    b"passwords",
-];
-
-/// The shortest of them: `cookie`.
+/// The shortest of the containers: `cookie`.
 const SHORTEST_CONTAINER: usize = 6;
 
 /// The longest word of the tables, and a little.
@@ -312,53 +106,6 @@ impl Keys {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         let last = name.rsplit('.').next().unwrap_or_default();
         words.contains(last) || words.contains(&*name)
-    }
-}
-
-/// The last three letters of every word in the tables above.
-#[rustfmt::skip]
-const TAILS: &[&[u8; 3]] = &[
-    b"ord", b"rds", b"swd", b"ort", b"ase", b"ode", b"pwd", b"ass", b"ret", b"ets",
-    b"ken", b"ens", b"ion", b"ial", b"als", b"jwt", b"rer", b"otp", b"cvv", b"cvc",
-    b"srf", b"uth", b"kie", b"ies", b"key", b"eys", b"lue", b"ain", b"ext", b"raw",
-    b"ing", b"irm", b"eat", b"new", b"old", b"ent", b"ted", b"enc", b"der", b"ash",
-    b"hed", b"est", b"one", b"nes", b"ile", b"tel", b"fax", b"ell", b"sdn", b"app",
-    b"ber", b"ssn", b"sse", b"ena", b"nha", b"ana", b"slo", b"ola", b"fre", b"fon",
-    b"ono", b"oon", b"mer", b"bil", b"vil", b"lar", b"tlf", b"num", b"ure",
-];
-
-/// Letters of the alphabet, with room for the marks beside them.
-const LETTERS: usize = 32;
-
-/// The last letters but two in `TAILS` (in any case), by the last two.
-static TAIL_STARTS: [u32; LETTERS * LETTERS] = {
-    let mut starts = [0; LETTERS * LETTERS];
-    let mut index = 0;
-    #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
-    while index < TAILS.len() {
-        let [first, second, third] = *TAILS[index];
-        starts[place(second, third)] |= 1 << (first & 0x1f);
-        index += 1;
-    }
-    starts
-};
-
-const fn place(second: u8, third: u8) -> usize {
-    (second & 0x1f) as usize * LETTERS + (third & 0x1f) as usize
-}
-
-/// A glance at the last letters: most names end here.
-#[inline]
-pub(crate) fn may_matter(name: &[u8]) -> bool {
-    match name {
-        [.., 0x80..=0xff, _] => true,
-        [.., a, b, c] if c.is_ascii_alphabetic() => {
-            let starts = TAIL_STARTS.get(place(*b, *c)).copied().unwrap_or(0);
-            starts >> (a & 0x1f) & 1 == 1
-                || matches!((b | 0x20, c | 0x20), (b'p', b'w') | (b'n', b'o' | b'r'))
-        }
-        [_, _, ..] => true,
-        _ => false,
     }
 }
 
@@ -642,25 +389,6 @@ mod tests {
         assert!(sensitive.into_iter().all(is_sensitive));
         let plain = ["señora", "file_signature", "passes", "errno"];
         assert!(!plain.into_iter().any(is_sensitive));
-    }
-
-    #[test]
-    fn the_glance_misses_no_word() {
-        let words = WORDS
-            .iter()
-            .map(|(word, _)| *word)
-            .chain(SUFFIXES.iter().copied());
-        let more = MODIFIERS
-            .iter()
-            .chain(HASH_MODIFIERS)
-            .chain(PHONES)
-            .copied();
-        let more = more.chain(NUMBERS.iter().copied());
-        let foreign = FOREIGN.iter().map(|word| word.as_bytes());
-        let single: [&[u8]; 6] = [b"key", b"keys", b"tokens", b"signature", b"x_no", b"ssn"];
-        for word in words.chain(more).chain(foreign).chain(single) {
-            assert!(may_matter(word), "{}", String::from_utf8_lossy(word));
-        }
     }
 
     #[test]

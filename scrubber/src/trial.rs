@@ -1,0 +1,28 @@
+//! An event scrubbed to see what becomes of it: which of its fields were changed, and for which classes.
+
+use bumpalo::Bump;
+use millrace_shared::Event;
+use std::collections::BTreeMap;
+
+use crate::class::ClassSet;
+use crate::scrubber::Scrubber;
+
+impl Scrubber {
+    /// Scrubs every field of an event in place. The fields in which something was found, under the
+    /// names they were sent with, with what was found.
+    pub fn try_event<'a>(
+        &self,
+        event: &mut Event<'a>,
+        arena: &'a Bump,
+    ) -> BTreeMap<String, ClassSet> {
+        let mut changed = BTreeMap::new();
+        for field in &mut event.fields {
+            let (name, mut found) = (field.name, ClassSet::EMPTY);
+            self.scrub_field(field, arena, &mut found);
+            if !found.is_empty() {
+                changed.insert(name.to_owned(), found);
+            }
+        }
+        changed
+    }
+}
