@@ -9,13 +9,16 @@
     reason = "the place of the samples is a matter of the machine, and a test may give up"
 )]
 
-use millrace_detection::rules::trial::dry_run;
-use millrace_detection::rules::{BusinessHours, OrgSettings};
+use bumpalo::Bump;
+use millrace_detection::rules::BusinessHours;
+use millrace_detection::rules::trial::{dry_run, read};
 use millrace_detection::sigma::{Import, Imported, Options, Source};
+use millrace_detection::{EventView, OrgSettings, RuleDef, RuleSet, Scratch, Verdict};
 use millrace_shared::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The directories of live rules.
 const LIVE: [&str; 3] = ["rules", "rules-emerging-threats", "rules-threat-hunting"];
@@ -187,4 +190,52 @@ fn regression_cases_match_as_they_say() {
     eprintln!("{matched} regression cases match, {without} have no events");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(matched >= 100);
+}
+
+/// All rules together, each tried where the index says so, match what they match when each is tried
+/// on every event.
+#[test]
+fn the_index_loses_no_match_of_the_regression_events() {
+    let Some(corpus) = corpus() else { return };
+    let import = Import::new(&sources(&corpus), &Options::default());
+    let rules: Vec<Arc<RuleDef>> = import
+        .rules
+        .into_iter()
+        .map(|one| Arc::new(one.rule))
+        .collect();
+    let compiled = || {
+        let (set, errors) = RuleSet::compile(rules.iter().cloned(), SETTINGS);
+        assert!(errors.is_empty(), "{errors:?}");
+        set
+    };
+    let (set, exhaustive) = (compiled(), compiled().exhaustive());
+    let mut paths = Vec::new();
+    files(&corpus.join("regression_data"), "json", &mut paths);
+    let sent: Vec<Value> = paths
+        .iter()
+        .flat_map(|path| events(path))
+        .map(|event| json!({"level": "info", "message": "", "attributes": event}))
+        .collect();
+    let (mut scratch, mut compared, mut matched) = (Scratch::default(), 0, 0);
+    read(Signal::Logs, &sent, &Bump::new(), |resource, event| {
+        let view = EventView {
+            event,
+            resource,
+            timestamp_ns: 0,
+            received_ns: 0,
+            verdict: Verdict::NONE,
+        };
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        set.evaluate(&view, &mut scratch, &mut found);
+        exhaustive.evaluate(&view, &mut scratch, &mut expected);
+        assert_eq!(found, expected);
+        compared += 1;
+        matched += found.len();
+    })
+    .unwrap();
+    eprintln!(
+        "{compared} events, {matched} matches of {} rules",
+        rules.len()
+    );
+    assert!(compared >= 100 && matched >= compared);
 }

@@ -1,9 +1,13 @@
-//! What thousands of Sigma rules cost an event that none of them selects, beside what one costs.
+//! What thousands of Sigma rules cost an event that none of them selects, beside what one costs; and
+//! what it takes to compile them, together and for a thousand small organisations.
 //!
 //! `sigma [directory of rules] [log file]`: without a directory the rules are made up, in the
-//! proportions of the published ones; without a file the log lines are such as servers write.
+//! proportions of the published ones; without a file the log lines are such as servers write. The
+//! target is the last line of each sort of events: at most twice one rule.
 //!
-//! The target is the last line of each sort of events: at most twice one rule.
+//! `sigma <directory> <log file> windows|lines one|all` only puts one sort of events, ten times each, to
+//! all rules or to each of the single ones, for a tool that counts instructions within
+//! `RuleSet::evaluate`.
 
 #![expect(
     clippy::print_stdout,
@@ -15,7 +19,7 @@ use bumpalo::Bump;
 use millrace_benches::hop;
 use millrace_detection::rules::BusinessHours;
 use millrace_detection::sigma::{Import, Options, Source};
-use millrace_detection::{EventView, OrgSettings, RuleDef, RuleSet, Scratch, Verdict};
+use millrace_detection::{EventView, OrgSettings, RuleDef, RuleMatch, RuleSet, Scratch, Verdict};
 use millrace_shared::wire::{Body, BodyFormat, Validity};
 use millrace_shared::{Event, Resource, Signal};
 use serde_json::{Value, json};
@@ -33,6 +37,11 @@ const RULES: usize = 3_000;
 const EVENTS: usize = 1_000;
 /// Single rules of which the median is what one rule costs.
 const SINGLES: usize = 5;
+/// How often every event is evaluated while instructions are counted.
+const COUNTED: usize = 10;
+/// Organisations, and the rules of each.
+const ORGS: usize = 1_000;
+const ORG_RULES: usize = 50;
 
 const SETTINGS: OrgSettings = OrgSettings {
     hash_key: [1; 32],
@@ -59,8 +68,18 @@ fn main() -> anyhow::Result<()> {
     let rules = import.rules.into_iter().map(|one| Arc::new(one.rule));
     let rules: Vec<Arc<RuleDef>> = rules.collect();
     let windows: Vec<Value> = (0..EVENTS).map(windows).collect();
+    let lines = log_lines(lines.as_deref());
+    if let Some(sort) = arguments.next() {
+        let sent = if sort == "lines" { &lines } else { &windows };
+        let some = match arguments.next().as_deref() {
+            Some("one") => singles(&rules).collect(),
+            _ => vec![rules.as_slice()],
+        };
+        return some.into_iter().try_for_each(|some| count(some, sent));
+    }
     measure("Windows events", &rules, &windows)?;
-    measure("log lines", &rules, &log_lines(lines.as_deref()))
+    measure("log lines", &rules, &lines)?;
+    organisations(&rules)
 }
 
 fn read(directory: &Path, sources: &mut Vec<Source>) -> anyhow::Result<()> {
@@ -185,45 +204,82 @@ fn log_lines(text: Option<&str>) -> Vec<Value> {
     made.map(|text| line(&text)).collect()
 }
 
-/// Measures one rule, some, and all of them on events, and says how many times one rule all cost.
+/// The single rules, spread over all.
+fn singles(rules: &[Arc<RuleDef>]) -> impl Iterator<Item = &[Arc<RuleDef>]> {
+    let some = rules.chunks(rules.len().div_ceil(SINGLES));
+    some.filter_map(|some| some.get(..1))
+}
+
+fn compiled(rules: &[Arc<RuleDef>]) -> anyhow::Result<RuleSet> {
+    let (set, errors) = RuleSet::compile(rules.iter().cloned(), SETTINGS);
+    ensure!(errors.is_empty(), "{errors:?}");
+    Ok(set)
+}
+
+/// Puts every event to the rules.
+fn evaluate(
+    set: &RuleSet,
+    (events, resource): (&[Event<'_>], &Resource<'_>),
+    scratch: &mut Scratch,
+    matches: &mut Vec<RuleMatch>,
+) {
+    for event in events {
+        let view = EventView {
+            event,
+            resource,
+            timestamp_ns: 0,
+            received_ns: 0,
+            verdict: Verdict::NONE,
+        };
+        set.evaluate(&view, scratch, matches);
+    }
+}
+
+/// Evaluates and times nothing.
+fn count(rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result<()> {
+    let bytes = json!({ "logs": sent }).to_string().into_bytes();
+    let arena = Bump::new();
+    let (events, resource) = events(&bytes, &arena)?;
+    let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
+    let set = compiled(rules)?;
+    for _ in 0..COUNTED {
+        matches.clear();
+        evaluate(&set, (&events, &resource), &mut scratch, &mut matches);
+    }
+    println!(
+        "{} rules: {} evaluations, {} matches of each round",
+        rules.len(),
+        COUNTED * events.len(),
+        matches.len()
+    );
+    Ok(())
+}
+
+/// Measures one rule and all of them on events, and says how many times one rule all cost.
 fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result<()> {
     let bytes = json!({ "logs": sent }).to_string().into_bytes();
     let arena = Bump::new();
     let (events, resource) = events(&bytes, &arena)?;
     let run = |name: &str, some: &[Arc<RuleDef>]| -> anyhow::Result<(f64, Vec<String>)> {
-        let (set, errors) = RuleSet::compile(some.iter().cloned(), SETTINGS);
-        ensure!(errors.is_empty(), "{errors:?}");
+        let set = compiled(some)?;
         let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
         let time = hop(name, events.len(), bytes.len(), || {
             matches.clear();
-            for event in &events {
-                let view = EventView {
-                    event,
-                    resource: &resource,
-                    timestamp_ns: 0,
-                    received_ns: 0,
-                    verdict: Verdict::NONE,
-                };
-                set.evaluate(&view, &mut scratch, &mut matches);
-            }
+            evaluate(&set, (&events, &resource), &mut scratch, &mut matches);
             matches.len()
         });
         let ids = matches.iter().filter_map(|one| set.rule(one.rule));
         Ok((time, ids.map(|rule| rule.def.id.clone()).collect()))
     };
-    let singles = rules.chunks(rules.len().div_ceil(SINGLES));
-    let singles = singles.filter_map(|some| some.get(..1));
-    let singles = singles.map(|one| run(&format!("{what}: one rule"), one));
+    let singles = singles(rules).map(|one| run(&format!("{what}: one rule"), one));
     let singles = singles.map(|run| run.map(|(time, _)| time));
     let mut singles = singles.collect::<anyhow::Result<Vec<f64>>>()?;
     singles.sort_by(f64::total_cmp);
     let one = singles.get(singles.len() / 2).copied().unwrap_or(f64::NAN);
-    let (count, start) = (rules.len(), Instant::now());
-    drop(RuleSet::compile(rules.iter().cloned(), SETTINGS));
-    let compiled = start.elapsed().as_secs_f64() * 1e3;
+    let count = rules.len();
     let (all, matches) = run(&format!("{what}: {count} rules"), rules)?;
     println!(
-        "{what}: {count} rules cost {:.2} times one rule ({} matches, compiled in {compiled:.0} ms)",
+        "{what}: {count} rules cost {:.2} times one rule ({} matches)",
         all / one,
         matches.len()
     );
@@ -235,6 +291,40 @@ fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result
         println!("{what}: {times} of {} events matched {id}", events.len());
     }
     Ok(())
+}
+
+/// What compiling takes, and what compiled rules hold, their definitions aside.
+fn organisations(rules: &[Arc<RuleDef>]) -> anyhow::Result<()> {
+    let (start, before) = (Instant::now(), resident());
+    let all = compiled(rules)?;
+    println!(
+        "{} rules compiled in {:.0} ms, {:.1} MB",
+        all.rules().len(),
+        start.elapsed().as_secs_f64() * 1e3,
+        resident() - before
+    );
+    let (start, before) = (Instant::now(), resident());
+    let starts = (0..ORGS).map(|org| org * ORG_RULES % rules.len());
+    let sets = starts.map(|from| {
+        let own = rules.iter().cycle().skip(from).take(ORG_RULES);
+        let own: Vec<Arc<RuleDef>> = own.cloned().collect();
+        compiled(&own)
+    });
+    let sets = sets.collect::<anyhow::Result<Vec<RuleSet>>>()?;
+    println!(
+        "{} organisations of {ORG_RULES} rules compiled in {:.0} ms, {:.1} MB",
+        sets.len(),
+        start.elapsed().as_secs_f64() * 1e3,
+        resident() - before
+    );
+    Ok(())
+}
+
+/// Resident memory of this process, megabytes (Linux, pages of 4 kB).
+fn resident() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0.0) * 4_096.0 / 1e6
 }
 
 fn events<'a>(bytes: &'a [u8], arena: &'a Bump) -> anyhow::Result<(Vec<Event<'a>>, Resource<'a>)> {

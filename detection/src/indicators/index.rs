@@ -8,20 +8,17 @@
 use super::allow::Allowed;
 use super::filter::Filter;
 use super::prefixes::{Network, Prefixes};
+use super::probes::{Probe, Probes, position, tag};
 use super::{Feed, Indicator};
 use crate::observables::{Kind, Observable, is_special};
-use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use millrace_shared::ids::OrgId;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::Severity;
-use std::hash::{BuildHasher, Hasher};
 
 /// Indicators of one value that are reported; more feeds than this agree on nothing new.
 const MATCHES_PER_VALUE_MAX: usize = 16;
-/// Labels of a name that are tried from the longest suffix on; deeper names are tunnels' noise.
-const LABELS_MAX: usize = 12;
 /// Entries that room is made for on somebody's word.
 const RESERVED_MAX: usize = 20_000_000;
 /// Separates tags in the text they are kept as; feeds do not use it.
@@ -179,19 +176,16 @@ impl IndicatorIndex {
             special: false,
             asking,
         };
-        for (number, observable) in (0..u16::MAX).zip(observables) {
-            let Some(entry) = query.first(observable.kind, observable.value) else {
-                continue;
-            };
-            if query.is_allowed(observable.kind, observable.value) {
-                continue;
+        let mut probes = Probes::new();
+        let mut from = 0;
+        for (at, observable) in observables.iter().enumerate() {
+            if !probes.add(at, observable) {
+                query.answer(&mut probes, (from, observables.get(from..at)), matches);
+                probes.add(at, observable);
+                from = at;
             }
-            let found = query.visible(entry).take(MATCHES_PER_VALUE_MAX);
-            matches.extend(found.map(|entry| IndicatorMatch {
-                observable: number,
-                entry,
-            }));
         }
+        query.answer(&mut probes, (from, observables.get(from..)), matches);
     }
 
     /// What is known of a match.
@@ -214,17 +208,38 @@ impl IndicatorIndex {
         })
     }
 
+    /// Looks up several values. What they need of memory is asked for by one after the other before
+    /// the first answer is waited for.
+    fn look_up(&self, probes: &mut [Probe<'_>]) {
+        for probe in probes.iter_mut() {
+            probe.may_match = self.filter.may_hold(probe.tag);
+        }
+        for probe in probes.iter_mut().filter(|probe| probe.may_match) {
+            probe.position = position(probe.kind, probe.value);
+        }
+        for probe in probes.iter_mut().filter(|probe| probe.may_match) {
+            probe.slot = self.slot(probe.position).map_or(0, |(_, slot)| slot);
+        }
+        for probe in probes.iter_mut().filter(|probe| probe.slot != 0) {
+            probe.entry = self.entry([probe.tag, probe.position]);
+        }
+    }
+
+    /// Where the slots of a position begin, and the first of them.
+    #[inline]
+    fn slot(&self, position: u64) -> Option<(usize, u64)> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let at = low(position) & mask;
+        Some((at, *self.slots.get(at)?))
+    }
+
     /// The place of the first entry with that fingerprint.
     #[inline]
-    fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
+    fn entry(&self, fingerprint: Fingerprint) -> Option<u32> {
         let [tag, position] = fingerprint;
-        if !self.filter.may_hold(tag) {
-            return None;
-        }
         let mask = self.slots.len().checked_sub(1)?;
-        let mut at = low(position) & mask;
+        let (mut at, mut slot) = self.slot(position)?;
         loop {
-            let slot = *self.slots.get(at)?;
             if slot == 0 {
                 return None;
             }
@@ -238,6 +253,7 @@ impl IndicatorIndex {
                 return u32::try_from(entry).ok();
             }
             at = (at + 1) & mask;
+            slot = *self.slots.get(at)?;
         }
     }
 }
@@ -257,35 +273,67 @@ impl Query<'_> {
         allowed.is_some_and(|allowed| allowed.holds(self.asking.org, kind, value))
     }
 
+    /// Answers for observables, from the number of the first of them on, whose values are the probes,
+    /// which are then forgotten.
+    fn answer(
+        &mut self,
+        probes: &mut Probes<'_>,
+        (from, observables): (usize, Option<&[Observable<'_>]>),
+        matches: &mut Vec<IndicatorMatch>,
+    ) {
+        self.index.look_up(probes.as_mut_slice());
+        let mut rest = probes.as_slice();
+        for (number, observable) in (from..).zip(observables.unwrap_or_default()) {
+            let is_own = |probe: &&Probe<'_>| probe.observable == number;
+            let (own, further) = rest.split_at(rest.iter().take_while(is_own).count());
+            rest = further;
+            let (Some(entry), Ok(number)) = (self.first(observable, own), u16::try_from(number))
+            else {
+                continue;
+            };
+            if self.is_allowed(observable.kind, observable.value) {
+                continue;
+            }
+            let found = self.visible(entry).take(MATCHES_PER_VALUE_MAX);
+            matches.extend(found.map(|entry| IndicatorMatch {
+                observable: number,
+                entry,
+            }));
+        }
+        probes.clear();
+    }
+
     /// The first entry of the most specific value that matches and is visible.
-    fn first(&mut self, kind: Kind, value: &str) -> Option<u32> {
+    fn first(&mut self, observable: &Observable<'_>, probes: &[Probe<'_>]) -> Option<u32> {
+        let value = observable.value;
         self.special = false;
-        match kind {
+        let exact = |query: &Self| probes.iter().find_map(|probe| query.exact(probe));
+        match observable.kind {
             Kind::Ipv4 | Kind::Ipv6 => {
                 let address = value.parse().ok()?;
                 self.special = is_special(address);
-                self.exact(kind, value)
-                    .or_else(|| self.network(IpNet::from(address)))
+                exact(self).or_else(|| self.network(IpNet::from(address)))
             }
             Kind::Cidr => {
                 let network: IpNet = value.parse().ok()?;
                 self.special = is_special(network.addr());
                 self.network(network)
             }
-            Kind::Domain => suffixes(value).find_map(|suffix| self.exact(kind, suffix)),
-            Kind::Url
+            Kind::Domain
+            | Kind::Url
             | Kind::Email
             | Kind::Md5
             | Kind::Sha1
             | Kind::Sha256
             | Kind::Sha512
-            | Kind::Cve => self.exact(kind, value),
+            | Kind::Cve => exact(self),
         }
     }
 
-    fn exact(&self, kind: Kind, value: &str) -> Option<u32> {
-        let entry = self.index.find(fingerprint(kind, value))?;
-        let counts = self.visible(entry).next().is_some() && !self.is_allowed(kind, value);
+    fn exact(&self, probe: &Probe<'_>) -> Option<u32> {
+        let entry = probe.entry?;
+        let counts =
+            self.visible(entry).next().is_some() && !self.is_allowed(probe.kind, probe.value);
         counts.then_some(entry)
     }
 
@@ -345,19 +393,6 @@ fn v4_net(first: u32, last: u32) -> Option<IpNet> {
 fn v6_net(first: u128, last: u128) -> Option<IpNet> {
     let bits = u8::try_from((first ^ last).leading_zeros()).ok()?;
     Ipv6Net::new(first.into(), bits).ok().map(IpNet::V6)
-}
-
-/// The name itself, then every shorter suffix with at least two labels.
-fn suffixes(name: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(name);
-    let suffixes = std::iter::from_fn(move || {
-        let suffix = rest?;
-        rest = suffix.split_once('.').map(|(_, rest)| rest);
-        rest.map(|_| suffix)
-    });
-    // Of a very deep name only the labels next to the registered one matter.
-    let dots = name.bytes().filter(|byte| *byte == b'.').count();
-    suffixes.skip(dots.saturating_sub(LABELS_MAX))
 }
 
 /// Builds an index from indicators that come one by one and are not kept.
@@ -462,7 +497,7 @@ impl IndexBuilder {
         index.slots = slots(&index.entries);
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (network, fingerprint) in networks {
-            let Some(entry) = index.find(fingerprint) else {
+            let Some(entry) = index.entry(fingerprint) else {
                 continue;
             };
             match network {
@@ -518,15 +553,8 @@ const fn low(bits: u64) -> usize {
     bits as usize
 }
 
-/// Fixed seeds: the same value has the same fingerprint in every process, which makes an index
-/// reproducible. Whoever crafts a collision earns himself an alert.
 fn fingerprint(kind: Kind, value: &str) -> Fingerprint {
-    [0x6D69_6C6C, 0x7261_6365].map(|seed| {
-        let mut hasher = FixedState::with_seed(seed).build_hasher();
-        hasher.write(value.as_bytes());
-        hasher.write_u8(kind as u8);
-        hasher.finish()
-    })
+    [tag(kind, value), position(kind, value)]
 }
 
 /// Whole seconds; 0 and below mean never.

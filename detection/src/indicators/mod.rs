@@ -6,6 +6,7 @@
 //! event.
 
 mod filter;
+mod probes;
 mod index;
 mod prefixes;
 mod score;

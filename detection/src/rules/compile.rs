@@ -4,11 +4,13 @@ use super::condition::{self, Test};
 use super::correlation::Correlated;
 use super::def::{DedupeDef, MissingGroup, RuleDef, Selection};
 use super::error::{Problem, RuleError};
+use super::facts::{Cover, Shares};
+use super::fields::FieldMap;
 use super::hours::BusinessHours;
-use super::index::{Cover, Index, IndexBuilder, Shares};
+use super::index::{Index, IndexBuilder};
 use super::keys::{INDICATOR_SLOT, KeySlot};
+use super::order::order;
 use super::path::{EVERY, INDICATOR_PATH, Source, all_sources};
-use super::slots::FieldMap;
 use super::window_def::WindowDef;
 use super::{DEDUPE_SECONDS_DEFAULT, RULES_MAX};
 use crate::windows::WindowSpec;
@@ -124,7 +126,6 @@ pub struct RuleSet {
     pub(super) matchers: Matchers,
     /// Of rules that look at scrubbed events.
     pub(super) after_scrubbing: Matchers,
-    pub(super) slots: usize,
     /// What each slot is of.
     pub(super) paths: Vec<Box<str>>,
     pub(super) settings: OrgSettings,
@@ -162,6 +163,25 @@ impl RuleSet {
         (compiler.finish(settings), errors)
     }
 
+    /// The same rules, every one of them tried on every event: slow, and what saving work must never
+    /// change.
+    #[must_use]
+    pub fn exhaustive(mut self) -> RuleSet {
+        for (after, matchers) in [
+            (false, &mut self.matchers),
+            (true, &mut self.after_scrubbing),
+        ] {
+            for (signal, matcher) in Signal::ALL.into_iter().zip(matchers) {
+                if let Some(matcher) = matcher {
+                    let numbered = looking(&self.rules, signal, after);
+                    matcher.index = Index::default();
+                    matcher.index.always = numbered.map(|(number, _)| number).collect();
+                }
+            }
+        }
+        self
+    }
+
     /// The rule with that number.
     #[must_use]
     pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
@@ -192,6 +212,13 @@ pub(super) fn of_signal(matchers: &Matchers, signal: Signal) -> Option<&Matcher>
     matchers.get(usize::from(signal.number()))?.as_ref()
 }
 
+/// The rules that look at events of a signal, before or after they are scrubbed, with their numbers.
+fn looking(rules: &[Rule], signal: Signal, after: bool) -> impl Iterator<Item = (u32, &Rule)> {
+    let numbered = (0..).zip(rules);
+    numbered
+        .filter(move |(_, rule)| rule.after_scrubbing == after && rule.def.scope.contains(&signal))
+}
+
 #[derive(Default)]
 struct Compiler {
     rules: Vec<Rule>,
@@ -214,7 +241,7 @@ impl Compiler {
         }
         let default = default_dedupe(def);
         let dedupe = def.dedupe.as_ref().unwrap_or(&default);
-        let rule = Rule {
+        let mut rule = Rule {
             def: Arc::clone(def),
             window: def.window.as_ref().map(WindowDef::spec),
             dedupe_ns: i64::from(dedupe.window_seconds) * NS_PER_SECOND,
@@ -231,6 +258,13 @@ impl Compiler {
             missing_counts: def.missing_group == MissingGroup::Own,
             steps: self.steps(def),
         };
+        // The steps of a correlation or a sequence are the members of its selection, in their order.
+        if rule.steps.is_empty() {
+            order(&mut rule.selection);
+        }
+        for (exception, _) in &mut rule.exceptions {
+            order(exception);
+        }
         let mut after_scrubbing = false;
         rule.each_slot(&mut |slot| {
             after_scrubbing |= self.found.get(slot as usize).is_some_and(|found| *found);
@@ -408,7 +442,6 @@ impl Compiler {
             rules: self.rules,
             matchers,
             after_scrubbing,
-            slots,
             settings,
         }
     }
@@ -419,11 +452,7 @@ impl Compiler {
         let mut index = IndexBuilder::default();
         let mut used = vec![false; paths.len()];
         let mut any = false;
-        let of_signal = || {
-            let numbered = (0..).zip(&self.rules);
-            let numbered = numbered.filter(|(_, rule)| rule.after_scrubbing == after);
-            numbered.filter(|(_, rule)| rule.def.scope.contains(&signal))
-        };
+        let of_signal = || looking(&self.rules, signal, after);
         let mut shares = Shares::default();
         for (_, rule) in of_signal() {
             rule.selection
@@ -442,8 +471,8 @@ impl Compiler {
             });
         }
         any.then(|| Matcher {
+            index: index.finish(&fields),
             fields,
-            index: index.finish(),
         })
     }
 

@@ -22,6 +22,8 @@ use std::net::IpAddr;
 
 /// Values above which an `in` condition uses a set rather than a list.
 const LIST_MAX: usize = 8;
+/// Texts that are looked for one by one before an expression is tried.
+const FEW: usize = 3;
 
 /// What a text must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +122,8 @@ pub(super) type Set = HashMap<u64, Vec<u32>, FixedState>;
 #[derive(Clone, Debug)]
 pub(super) struct Needle {
     pub(super) text: Box<str>,
-    finder: Finder<'static>,
+    /// Prepared for text that may stand anywhere as it is written.
+    finder: Option<Box<Finder<'static>>>,
 }
 
 /// The member of the condition that is wrong, and what is wrong with it.
@@ -254,7 +257,8 @@ fn text(value: &Json, place: Place, any_case: bool) -> Result<Test, Wrong> {
         } else {
             text.to_owned()
         };
-        let finder = Finder::new(text.as_bytes()).into_owned();
+        let is_searched = place == Place::Anywhere && !any_case;
+        let finder = is_searched.then(|| Box::new(Finder::new(text.as_bytes()).into_owned()));
         needles.push(Needle {
             text: text.into(),
             finder,
@@ -458,9 +462,10 @@ impl Test {
                         .any(|needle| needle.is_at(*place, text, *any_case)),
                 })
             }
-            Test::Regex(regex, _) => {
+            Test::Regex(regex, required) => {
                 let mut buffer = [0; 32];
-                written(value, &mut buffer).is_some_and(|text| regex.is_match(text))
+                written(value, &mut buffer)
+                    .is_some_and(|text| may_match(required, text) && regex.is_match(text))
             }
             Test::Like(patterns) => {
                 let mut buffer = [0; 32];
@@ -496,6 +501,13 @@ impl Test {
     }
 }
 
+/// Whether a text holds one of those that an expression cannot do without. Many take longer to look
+/// for than the expression.
+fn may_match(required: &Option<Vec<String>>, text: &str) -> bool {
+    let few = required.as_ref().filter(|texts| texts.len() <= FEW);
+    few.is_none_or(|texts| texts.iter().any(|wanted| contains_folded(text, wanted)))
+}
+
 fn is_one_of(literals: &[Literal], set: &Set, any_case: bool, value: &Value<'_>) -> bool {
     if set.is_empty() {
         return literals.iter().any(|literal| literal.is(value, any_case));
@@ -526,7 +538,10 @@ pub(super) fn written<'v>(value: &Value<'v>, buffer: &'v mut [u8; 32]) -> Option
 impl Needle {
     fn is_at(&self, place: Place, text: &str, any_case: bool) -> bool {
         match (place, any_case) {
-            (Place::Anywhere, false) => self.finder.find(text.as_bytes()).is_some(),
+            (Place::Anywhere, false) => match &self.finder {
+                Some(finder) => finder.find(text.as_bytes()).is_some(),
+                None => text.contains(&*self.text),
+            },
             (Place::Anywhere, true) => contains_folded(text, &self.text),
             (Place::Start, false) => text.starts_with(&*self.text),
             (Place::Start, true) => starts_folded(text, &self.text),

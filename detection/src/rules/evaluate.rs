@@ -6,15 +6,15 @@ use super::compile::{
 };
 use super::condition::Test;
 use super::def::RuleSeverity;
-use super::index::{Index, SlotIndex, hash_of_text};
+use super::elements::any_scalar;
 use super::keys::{KeyFields, Keyed, Memo, Use};
-use super::literal::hash_value;
-use super::slots::{Slots, any_scalar};
+use super::keywords::sent;
+use super::slots::{Asking, Slots};
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
 use crate::windows::{place, weighed};
 use millrace_shared::wire::Severity;
-use millrace_shared::{Event, Field, Resource, Role, Value};
+use millrace_shared::{Event, Resource, Role, Value};
 use std::cell::RefCell;
 
 /// What rules see of an event: everything is handed in, nothing is looked up.
@@ -62,23 +62,30 @@ pub struct RuleMatch {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     slots: Slots,
-    tried: Vec<u32>,
-    epoch: u32,
-    candidates: Vec<u32>,
+    candidates: Candidates,
+    /// The text of an event.
+    buffer: Vec<u8>,
     memo: RefCell<Memo>,
 }
 
-impl Scratch {
-    fn begin(&mut self, set: &RuleSet) {
-        self.slots.begin(set.slots);
-        self.candidates.clear();
+/// The rules to be tried on an event, each once.
+#[derive(Clone, Debug, Default)]
+struct Candidates {
+    epoch: u32,
+    tried: Vec<u32>,
+    list: Vec<u32>,
+}
+
+impl Candidates {
+    fn begin(&mut self, rules: usize) {
+        self.list.clear();
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             self.tried.clear();
             self.epoch = 1;
         }
-        if self.tried.len() < set.rules.len() {
-            self.tried.resize(set.rules.len(), 0);
+        if self.tried.len() < rules {
+            self.tried.resize(rules, 0);
         }
     }
 
@@ -89,75 +96,49 @@ impl Scratch {
                 && *tried != self.epoch
             {
                 *tried = self.epoch;
-                self.candidates.push(*rule);
-            }
-        }
-    }
-
-    /// Gathers the rules that the event's values make candidates.
-    fn gather(&mut self, index: &Index, view: &EventView<'_, '_>) {
-        self.add(&index.always);
-        if view.verdict.score > 0 {
-            self.add(&index.ioc);
-        }
-        if let Some(of_every) = &index.every {
-            for field in sent(view.event) {
-                any_scalar(&field.value, &mut |value| {
-                    self.gather_value(of_every, value);
-                    false
-                });
-            }
-        }
-        let slots = std::mem::take(&mut self.slots);
-        for slot in slots.touched() {
-            let Some(Some(of_slot)) = index.slots.get(*slot as usize) else {
-                continue;
-            };
-            self.add(&of_slot.present);
-            for (_, value) in slots.values(*slot, view.event, view.resource) {
-                self.gather_value(of_slot, &value);
-            }
-        }
-        self.slots = slots;
-    }
-
-    #[inline]
-    fn gather_value(&mut self, index: &SlotIndex, value: &Value<'_>) {
-        let SlotIndex {
-            equal,
-            equal_any_case,
-            texts,
-            ..
-        } = index;
-        match value {
-            Value::Text(text) | Value::Json(text) => {
-                let bytes = text.len();
-                self.add(equal.of(bytes, || Some(hash_of_text(text, false))));
-                if !equal_any_case.is_empty() {
-                    self.add(equal_any_case.of(bytes, || Some(hash_of_text(text, true))));
-                }
-                if let Some(texts) = texts {
-                    texts.each(text, |rules| self.add(rules));
-                }
-            }
-            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Null => {
-                self.add(equal.of(0, || hash_value(value, false)));
-                self.add(equal_any_case.of(0, || hash_value(value, true)));
-                if let Some(texts) = texts {
-                    let mut buffer = [0; 32];
-                    if let Some(text) = super::condition::written(value, &mut buffer) {
-                        texts.each(text, |rules| self.add(rules));
-                    }
-                }
+                self.list.push(*rule);
             }
         }
     }
 }
 
-/// The fields that `*` means: what the scrubber found in an event is none of its own.
-fn sent<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item = &'e Field<'a>> {
-    let fields = event.fields.iter();
-    fields.filter(|field| field.role != Role::PiiClass)
+impl Scratch {
+    /// Gathers the rules that the event's values make candidates.
+    fn gather(&mut self, matcher: &Matcher, view: &EventView<'_, '_>) {
+        let Matcher { fields, index } = matcher;
+        let Scratch {
+            slots,
+            candidates,
+            buffer,
+            ..
+        } = self;
+        candidates.add(&index.always);
+        if view.verdict.score > 0 {
+            candidates.add(&index.ioc);
+        }
+        let mut add = |rules: &[u32]| candidates.add(rules);
+        if let Some(keywords) = &index.every {
+            keywords.each(view.event, buffer, &mut add);
+        }
+        for (number, field) in view.event.fields.iter().enumerate() {
+            if let Some(entry) = fields.of_event(field) {
+                slots.note(entry, FieldAt::event(number), &field.value);
+                if let Some(values) = index.of(entry) {
+                    values.each_of_presence(&mut add);
+                    slots.each_of_last(&field.value, &mut |value| values.each(value, &mut add));
+                }
+            }
+        }
+        for (number, field) in view.resource.fields.iter().enumerate() {
+            if let Some(entry) = fields.of_resource(field) {
+                slots.note(entry, FieldAt::resource(number), &field.value);
+                if let Some(values) = index.of(entry) {
+                    values.each_of_presence(&mut add);
+                    slots.each_of_last(&field.value, &mut |value| values.each(value, &mut add));
+                }
+            }
+        }
+    }
 }
 
 impl RuleSet {
@@ -197,19 +178,21 @@ impl RuleSet {
         scratch: &mut Scratch,
         matches: &mut Vec<RuleMatch>,
     ) {
-        scratch.begin(self);
-        scratch
-            .slots
-            .fill(&matcher.fields, view.event, view.resource);
-        scratch.gather(&matcher.index, view);
-        scratch.candidates.sort_unstable();
+        scratch.slots.begin();
+        scratch.candidates.begin(self.rules.len());
+        scratch.gather(matcher, view);
+        scratch.candidates.list.sort_unstable();
         let asked = Asked {
             set: self,
-            slots: &scratch.slots,
+            slots: Asking {
+                slots: &scratch.slots,
+                map: &matcher.fields,
+                view,
+            },
             memo: &scratch.memo,
             view,
         };
-        for number in &scratch.candidates {
+        for number in &scratch.candidates.list {
             if let Some(rule) = self.rules.get(*number as usize) {
                 asked.rule(RuleIndex(*number), rule, matches);
             }
@@ -227,15 +210,15 @@ fn events(number: f64) -> Option<u32> {
     (number >= 1.0).then(|| number.min(f64::from(u32::MAX)) as u32)
 }
 
-/// An event with its slots filled.
+/// An event with its slots.
 struct Asked<'s, 'e, 'a> {
     set: &'s RuleSet,
-    slots: &'s Slots,
+    slots: Asking<'s, 'e, 'a>,
     memo: &'s RefCell<Memo>,
     view: &'s EventView<'e, 'a>,
 }
 
-impl Asked<'_, '_, '_> {
+impl<'s> Asked<'s, '_, '_> {
     fn rule(&self, index: RuleIndex, rule: &Rule, matches: &mut Vec<RuleMatch>) {
         let now = self.view.received_ns;
         if !self.selects(&rule.selection) {
@@ -270,8 +253,7 @@ impl Asked<'_, '_, '_> {
     /// The match of one step. It counts nowhere without what it groups by or is worth.
     fn step(&self, index: RuleIndex, rule: &Rule, step: &Step) -> Option<RuleMatch> {
         let keyed = self.keyed(rule);
-        let hash =
-            |purpose, keys| keyed.hash(purpose, keys, rule.missing_counts, (self.slots, self.view));
+        let hash = |purpose, keys| keyed.hash(purpose, keys, rule.missing_counts, self.slots);
         let group = if step.group.is_empty() {
             None
         } else {
@@ -296,12 +278,8 @@ impl Asked<'_, '_, '_> {
         let dedupe = if rule.dedupes_by_group {
             group
         } else {
-            self.keyed(rule).hash(
-                Use::Dedupe,
-                &rule.dedupe,
-                rule.missing_counts,
-                (self.slots, self.view),
-            )
+            self.keyed(rule)
+                .hash(Use::Dedupe, &rule.dedupe, rule.missing_counts, self.slots)
         };
         let received = self.view.received_ns;
         RuleMatch {
@@ -343,9 +321,8 @@ impl Asked<'_, '_, '_> {
     /// The keys of a match. A window counts nothing that lacks what it groups by or counts.
     fn matched(&self, index: RuleIndex, rule: &Rule) -> Option<RuleMatch> {
         let keyed = self.keyed(rule);
-        let hash = |purpose, paths, missing_counts| {
-            keyed.hash(purpose, paths, missing_counts, (self.slots, self.view))
-        };
+        let hash =
+            |purpose, paths, missing_counts| keyed.hash(purpose, paths, missing_counts, self.slots);
         let group = if rule.group.is_empty() && !rule.by_series {
             None
         } else {
@@ -453,7 +430,7 @@ impl Asked<'_, '_, '_> {
         }
     }
 
-    fn values(&self, slot: u32) -> impl Iterator<Item = (FieldAt, Value<'_>)> {
-        self.slots.values(slot, self.view.event, self.view.resource)
+    fn values(&self, slot: u32) -> impl Iterator<Item = (FieldAt, Value<'s>)> {
+        self.slots.values(slot)
     }
 }

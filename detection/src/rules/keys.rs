@@ -5,7 +5,7 @@
 //! addresses are not the same address.
 
 use super::evaluate::EventView;
-use super::slots::Slots;
+use super::slots::Asking;
 use crate::field::FieldAt;
 use foldhash::fast::FixedState;
 use millrace_shared::{Field, Role, Value};
@@ -121,7 +121,7 @@ impl Keyed<'_> {
         purpose: Use,
         paths: &[KeySlot],
         missing_counts: bool,
-        (slots, view): (&Slots, &EventView<'_, '_>),
+        slots: Asking<'_, '_, '_>,
     ) -> Option<(u128, KeyFields)> {
         let mut memo = self.memo.borrow_mut();
         let key = &mut memo.key;
@@ -132,14 +132,14 @@ impl Keyed<'_> {
         let mut fields = KeyFields::EMPTY;
         for (path, place) in paths.iter().zip(&mut fields.0) {
             if path.slot == INDICATOR_SLOT
-                && let Some(indicator) = view.verdict.indicator
+                && let Some(indicator) = slots.view.verdict.indicator
             {
                 key.push(2);
                 key.extend(indicator.to_be_bytes());
                 continue;
             }
             let value = slots
-                .values(path.slot, view.event, view.resource)
+                .values(path.slot)
                 .find(|(_, value)| is_known(value, path.is_address));
             match value {
                 Some((at, value)) => {
@@ -152,7 +152,7 @@ impl Keyed<'_> {
             }
         }
         if self.by_series && matches!(purpose, Use::Group) {
-            series(key, view);
+            series(key, slots.view);
         }
         Some((memo.hash()?, fields))
     }

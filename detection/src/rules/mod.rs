@@ -3,8 +3,8 @@
 //! ```text
 //! JSON ─ def ─→ RuleDef ─ compile ─→ RuleSet
 //!                          per signal: which fields fill which slots, and which values of a
-//!                          slot make which rules candidates
-//! event ─→ slots (one pass over its fields) ─→ candidates ─→ conditions ─→ RuleMatch
+//!                          field make which rules candidates
+//! event ─→ candidates (one pass over its fields) ─→ slots ─→ conditions ─→ RuleMatch
 //! ```
 //!
 //! Nothing is allocated per event: the [`Scratch`] is used again and again.
@@ -23,8 +23,16 @@ mod moment;
 mod compare;
 mod required;
 mod condition;
+mod filter;
+mod elements;
+mod grams;
+mod packed;
 mod texts;
+mod facts;
+mod fields;
+mod keywords;
 mod index;
+mod order;
 mod compile;
 mod slots;
 mod evaluate;

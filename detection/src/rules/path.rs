@@ -25,16 +25,6 @@ pub(crate) enum Keys {
     Resource,
 }
 
-impl Keys {
-    pub(super) const ALL: [Keys; 5] = [
-        Keys::Attributes,
-        Keys::Performance,
-        Keys::SpanEvents,
-        Keys::Links,
-        Keys::Resource,
-    ];
-}
-
 /// One place where the value of a path may be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {

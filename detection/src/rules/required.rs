@@ -7,8 +7,6 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// Texts of which one is required.
 const TEXTS_MAX: usize = 64;
-/// Bytes of the shortest text that is worth it.
-const BYTES_MIN: usize = 3;
 
 /// What is known of a part of an expression.
 struct Known {
@@ -19,7 +17,7 @@ struct Known {
 }
 
 /// Texts in lower case of which one stands, ASCII case aside, in every text that the expression
-/// matches; `None` when there are none worth looking for.
+/// matches; `None` when there are none.
 pub(super) fn required(pattern: &str, any_case: bool) -> Option<Vec<String>> {
     let hir = ParserBuilder::new()
         .case_insensitive(any_case)
@@ -27,8 +25,8 @@ pub(super) fn required(pattern: &str, any_case: bool) -> Option<Vec<String>> {
         .parse(pattern)
         .ok()?;
     let texts = known(&hir).texts()?;
-    let are_good = texts.iter().all(|text| text.len() >= BYTES_MIN);
-    (are_good && texts.len() <= TEXTS_MAX).then_some(texts)
+    let are_texts = texts.iter().all(|text| !text.is_empty());
+    (are_texts && texts.len() <= TEXTS_MAX).then_some(texts)
 }
 
 impl Known {

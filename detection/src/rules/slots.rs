@@ -1,399 +1,440 @@
-//! Slots: the values an event has for the paths that rules name, gathered in one pass over its
-//! fields.
+//! Slots: the values an event has for the paths that rules name.
+//!
+//! Of an event is noted which of its fields have an entry in the [`FieldMap`]; a slot is filled
+//! when somebody asks for it, which for most events nobody does. Nothing is allocated once the
+//! memory has grown.
 
-use super::path::{Keys, RESOURCE_RANK, Source, all_sources, keys_of};
+use super::elements::{Elements, Stretch};
+use super::evaluate::EventView;
+use super::fields::{Entry, FieldMap};
+use super::filter::Span;
+use super::path::RESOURCE_RANK;
 use crate::field::FieldAt;
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use millrace_shared::json::{JsonError, Kind, Reader};
-use millrace_shared::{Event, Field, Resource, Role, Value};
-
-/// Elements of an array that rules look at.
-const ELEMENTS_MAX: usize = 256;
-/// Depth of the arrays whose elements are looked at: one, and what must be skipped within.
-const ELEMENT_DEPTH_MAX: usize = 32;
+use millrace_shared::Value;
+use std::cell::RefCell;
 
 const NONE: u32 = u32::MAX;
 
-/// A slot that a field fills, and how much the path prefers that field.
+/// A field of the event that has an entry.
 #[derive(Clone, Copy, Debug)]
-struct Target {
-    slot: u32,
-    rank: u8,
+struct Found {
+    entry: Entry,
+    at: FieldAt,
+    /// Its values, where it is text of JSON.
+    elements: Span,
 }
 
-/// Which fields of a signal's events fill which slots.
-#[derive(Debug)]
-pub(super) struct FieldMap {
-    roles: Vec<Vec<Target>>,
-    resource_roles: Vec<Vec<Target>>,
-    keys: [HashMap<Box<str>, Vec<Target>, FixedState>; Keys::ALL.len()],
+/// The first and the last of the fields with an entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chain {
+    epoch: u32,
+    first: u32,
+    last: u32,
 }
 
-impl Default for FieldMap {
-    fn default() -> Self {
-        FieldMap {
-            roles: vec![Vec::new(); Role::COUNT],
-            resource_roles: vec![Vec::new(); Role::COUNT],
-            keys: std::array::from_fn(|_| HashMap::with_hasher(FixedState::default())),
-        }
-    }
-}
-
-impl FieldMap {
-    /// Has the slot filled by the fields that the path may mean.
-    pub(super) fn add(&mut self, slot: u32, path: &str) {
-        for (rank, source) in all_sources(path) {
-            let target = Target { slot, rank };
-            match source {
-                Source::Core(role) => {
-                    add(self.roles.get_mut(role.index()), target);
-                    add(self.resource_roles.get_mut(role.index()), target);
-                }
-                Source::ResourceCore(role) => {
-                    add(self.resource_roles.get_mut(role.index()), target);
-                }
-                Source::Key(keys, key) => {
-                    let table = self.keys.get_mut(keys as usize);
-                    add(
-                        table.map(|table| table.entry(key.into()).or_default()),
-                        target,
-                    );
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn targets<'m>(&'m self, roles: &'m [Vec<Target>], field: &Field<'_>) -> &'m [Target] {
-        let found = match keys_of(field.role) {
-            None => roles.get(field.role.index()),
-            Some(keys) => {
-                let table = self
-                    .keys
-                    .get(keys as usize)
-                    .filter(|table| !table.is_empty());
-                table.and_then(|table| table.get(field.name))
-            }
-        };
-        found.map_or(&[], Vec::as_slice)
-    }
-}
-
-/// Adds a target, unless a source of lower rank fills the slot from the same field already.
-fn add(targets: Option<&mut Vec<Target>>, target: Target) {
-    if let Some(targets) = targets
-        && targets.iter().all(|other| other.slot != target.slot)
-    {
-        targets.push(target);
-    }
-}
-
-/// One value: a field, a stretch of the text of its array, or one of what its escapes meant.
+/// One value of a slot.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Filling {
     at: FieldAt,
     stretch: Stretch,
-    next: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Stretch {
-    Whole,
-    OfArray { from: u32, to: u32 },
-    Unescaped { from: u32, to: u32 },
-}
-
-#[derive(Clone, Copy, Debug)]
+/// Where the values of a slot are among all fillings.
+#[derive(Clone, Copy, Debug, Default)]
 struct State {
     epoch: u32,
-    rank: u8,
-    head: u32,
-    tail: u32,
+    from: u32,
+    to: u32,
+    is_present: bool,
 }
 
-/// The slots of one event.
+/// The fields of one event, and the slots that were asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
-    states: Vec<State>,
-    entries: Vec<Entry>,
-    touched: Vec<u32>,
-    /// Elements of arrays that are written with escapes, without them.
-    texts: String,
     epoch: u32,
+    found: Vec<Found>,
+    elements: Elements,
+    filled: RefCell<Filled>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Filled {
+    /// By entry; of this event once `is_linked`.
+    chains: Vec<Chain>,
+    /// By the number of what was found: the next one with its entry.
+    links: Vec<u32>,
+    is_linked: bool,
+    /// By slot.
+    states: Vec<State>,
+    fillings: Vec<Filling>,
+    /// What fills the slot at hand, with ranks.
+    sources: Vec<(u32, u8)>,
 }
 
 impl Slots {
-    /// Empties all slots.
-    pub(super) fn begin(&mut self, slots: usize) {
-        const EMPTY: State = State {
-            epoch: 0,
-            rank: 0,
-            head: NONE,
-            tail: NONE,
-        };
-        self.entries.clear();
-        self.touched.clear();
-        self.texts.clear();
+    /// Forgets the event before.
+    pub(super) fn begin(&mut self) {
+        self.found.clear();
+        self.elements.clear();
+        let filled = self.filled.get_mut();
+        filled.fillings.clear();
+        filled.is_linked = false;
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
-            self.states.clear();
+            filled.states.clear();
+            filled.chains.clear();
             self.epoch = 1;
         }
-        if self.states.len() < slots {
-            self.states.resize(slots, EMPTY);
-        }
     }
 
-    /// Fills the slots from the event and its resource.
-    pub(super) fn fill(&mut self, map: &FieldMap, event: &Event<'_>, resource: &Resource<'_>) {
-        for (index, field) in event.fields.iter().enumerate() {
-            for target in map.targets(&map.roles, field) {
-                self.put(*target, FieldAt::event(index), &field.value);
+    /// Notes a field that has an entry. Those of the event come before those of the resource.
+    #[inline]
+    pub(super) fn note(&mut self, entry: Entry, at: FieldAt, value: &Value<'_>) {
+        let elements = match value {
+            Value::Json(text) => self.elements.read(text),
+            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Null => {
+                Span::default()
             }
-        }
-        for (index, field) in resource.fields.iter().enumerate() {
-            for target in map.targets(&map.resource_roles, field) {
-                let rank = target.rank.saturating_add(RESOURCE_RANK);
-                self.put(
-                    Target { rank, ..*target },
-                    FieldAt::resource(index),
-                    &field.value,
-                );
-            }
-        }
-    }
-
-    fn put(&mut self, target: Target, at: FieldAt, value: &Value<'_>) {
-        let whole = |slots: &mut Slots| slots.push(target, at, Stretch::Whole);
-        match value {
-            Value::Null => self.touch(target.slot, u8::MAX),
-            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => whole(self),
-            Value::Json(text) => {
-                // There, though it may hold nothing.
-                self.touch(target.slot, u8::MAX);
-                if !self.elements(target, at, text) {
-                    whole(self);
-                }
-            }
-        }
-    }
-
-    /// Puts each element of an array. Says no when an element is more than a plain scalar, so that
-    /// the text as a whole is looked at too.
-    fn elements(&mut self, target: Target, at: FieldAt, text: &str) -> bool {
-        let mut reader = Reader::new(text);
-        if reader.begin_array().is_err() {
-            return false;
-        }
-        let (mut first, mut plain, mut count) = (true, true, 0);
-        while let Ok(true) = reader.next_item(&mut first) {
-            reader.kind();
-            let from = reader.position();
-            count += 1;
-            if count > ELEMENTS_MAX || reader.skip(ELEMENT_DEPTH_MAX).is_err() {
-                return false;
-            }
-            let stretch = self.stretch(&reader, from);
-            match stretch {
-                Some(stretch) => self.push(target, at, stretch),
-                None => plain = false,
-            }
-        }
-        plain
-    }
-
-    /// The element that begins there and that the reader has just read, unless it is more than a
-    /// scalar.
-    fn stretch(&mut self, reader: &Reader<'_>, from: usize) -> Option<Stretch> {
-        let element = reader.slice(from, reader.position());
-        if element.starts_with(['[', '{']) {
-            return None;
-        }
-        if !element.contains('\\') {
-            let (from, to) = range(from, reader.position())?;
-            return Some(Stretch::OfArray { from, to });
-        }
-        let from = self.texts.len();
-        let string = Reader::new(element).string().ok()?;
-        string.append_to(&mut self.texts).ok()?;
-        let (from, to) = range(from, self.texts.len())?;
-        Some(Stretch::Unescaped { from, to })
-    }
-
-    fn push(&mut self, target: Target, at: FieldAt, stretch: Stretch) {
-        self.touch(target.slot, target.rank);
-        let Some(state) = self.states.get_mut(target.slot as usize) else {
-            return;
         };
-        if target.rank > state.rank {
-            return;
-        }
-        if target.rank < state.rank {
-            *state = State {
-                rank: target.rank,
-                head: NONE,
-                tail: NONE,
-                ..*state
-            };
-        }
-        let Ok(number) = u32::try_from(self.entries.len()) else {
-            return;
-        };
-        match self.entries.get_mut(state.tail as usize) {
-            Some(tail) => tail.next = number,
-            None => state.head = number,
-        }
-        state.tail = number;
-        self.entries.push(Entry {
+        self.found.push(Found {
+            entry,
             at,
-            stretch,
-            next: NONE,
+            elements,
         });
     }
 
-    /// Makes a slot one of this event's, though without a value yet.
-    fn touch(&mut self, slot: u32, rank: u8) {
-        if let Some(state) = self.states.get_mut(slot as usize)
-            && state.epoch != self.epoch
-        {
-            *state = State {
-                epoch: self.epoch,
-                rank,
-                head: NONE,
-                tail: NONE,
-            };
-            self.touched.push(slot);
+    /// Hands over every value that the field noted last gives a slot.
+    #[inline]
+    pub(super) fn each_of_last(&self, value: &Value<'_>, visit: &mut impl FnMut(&Value<'_>)) {
+        let Value::Json(_) = value else {
+            return visit(value);
+        };
+        let last = self.found.last().map(|last| last.elements);
+        for stretch in self.elements.of(last.unwrap_or_default()) {
+            visit(&self.elements.value(*stretch, *value));
         }
     }
+}
 
+/// The slots of an event, filled as they are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking<'s, 'e, 'a> {
+    pub(super) slots: &'s Slots,
+    pub(super) map: &'s FieldMap,
+    pub(super) view: &'s EventView<'e, 'a>,
+}
+
+impl<'s, 'e, 'a> Asking<'s, 'e, 'a> {
     /// Whether the event has a field for the slot, be it null.
-    pub(super) fn is_present(&self, slot: u32) -> bool {
-        self.states
-            .get(slot as usize)
-            .is_some_and(|state| state.epoch == self.epoch)
-    }
-
-    /// The slots that hold something.
-    pub(super) fn touched(&self) -> &[u32] {
-        &self.touched
+    pub(super) fn is_present(self, slot: u32) -> bool {
+        self.state(slot).is_present
     }
 
     /// All values of a slot.
     #[inline]
-    pub(super) fn values<'s, 'a>(
-        &'s self,
+    pub(super) fn values(
+        self,
         slot: u32,
-        event: &'s Event<'a>,
-        resource: &'s Resource<'a>,
-    ) -> impl Iterator<Item = (FieldAt, Value<'s>)> + use<'s, 'a> {
-        let state = self
-            .states
-            .get(slot as usize)
-            .filter(|state| state.epoch == self.epoch);
-        let mut next = state.map_or(NONE, |state| state.head);
-        std::iter::from_fn(move || {
-            let entry = self.entries.get(next as usize)?;
-            next = entry.next;
-            let field = entry.at.of(event, resource)?;
-            Some((entry.at, entry.value(field.value, &self.texts)))
+    ) -> impl Iterator<Item = (FieldAt, Value<'s>)> + use<'s, 'e, 'a> {
+        let state = self.state(slot);
+        (state.from..state.to).filter_map(move |number| {
+            let filled = self.slots.filled.borrow();
+            let filling = filled.fillings.get(number as usize)?;
+            let field = filling.at.of(self.view.event, self.view.resource)?;
+            let value = self.slots.elements.value(filling.stretch, field.value);
+            Some((filling.at, value))
         })
     }
-}
 
-impl Entry {
-    fn value<'s>(&self, whole: Value<'s>, texts: &'s str) -> Value<'s> {
-        let stretch = |text: &'s str, from: u32, to: u32| text.get(from as usize..to as usize);
-        match self.stretch {
-            Stretch::Whole => whole,
-            Stretch::OfArray { from, to } => {
-                let text = whole.as_text().and_then(|text| stretch(text, from, to));
-                scalar(text.unwrap_or("null"))
-            }
-            Stretch::Unescaped { from, to } => {
-                Value::Text(stretch(texts, from, to).unwrap_or_default())
-            }
+    #[inline]
+    fn state(self, slot: u32) -> State {
+        let mut filled = self.slots.filled.borrow_mut();
+        let known = filled.states.get(slot as usize).copied();
+        match known.filter(|state| state.epoch == self.slots.epoch) {
+            Some(state) => state,
+            None => filled.fill(slot, self),
         }
     }
 }
 
-/// A scalar as JSON writes it, a text without escapes.
-fn scalar(text: &str) -> Value<'_> {
-    match text {
-        "true" => Value::Bool(true),
-        "false" => Value::Bool(false),
-        "null" => Value::Null,
-        text => match text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-        {
-            Some(inner) => Value::Text(inner),
-            None => match text.parse() {
-                Ok(int) => Value::Int(int),
-                Err(_) => text.parse().map_or(Value::Null, Value::Float),
-            },
-        },
-    }
-}
-
-fn range(from: usize, to: usize) -> Option<(u32, u32)> {
-    Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?))
-}
-
-/// Whether a value, or one of those that an array holds however deep, is as asked for. Names of
-/// members are no values.
-pub(super) fn any_scalar(value: &Value<'_>, holds: &mut dyn FnMut(&Value<'_>) -> bool) -> bool {
-    let Value::Json(text) = value else {
-        return holds(value);
-    };
-    let mut text_of_element = String::new();
-    let found = any_in(&mut Reader::new(text), 0, &mut text_of_element, holds);
-    // What cannot be read to its end is looked at as it is.
-    found.unwrap_or_else(|_| holds(value))
-}
-
-fn any_in(
-    reader: &mut Reader<'_>,
-    depth: usize,
-    unescaped: &mut String,
-    holds: &mut dyn FnMut(&Value<'_>) -> bool,
-) -> Result<bool, JsonError> {
-    let mut first = true;
-    match reader.kind() {
-        Kind::Array | Kind::Object if depth > ELEMENT_DEPTH_MAX => {
-            // An error: no container is within a depth of 0.
-            reader.skip(0)?;
+impl Filled {
+    /// Puts the values of a slot: those of the sources that its path prefers.
+    fn fill(&mut self, slot: u32, asking: Asking<'_, '_, '_>) -> State {
+        if asking.map.feeds(slot).is_empty() {
+            return State::default();
         }
-        Kind::Array => {
-            reader.begin_array()?;
-            while reader.next_item(&mut first)? {
-                if any_in(reader, depth + 1, unescaped, holds)? {
-                    return Ok(true);
+        self.gather(slot, asking);
+        let Filled {
+            fillings, sources, ..
+        } = self;
+        let from = fillings.len();
+        let (mut best, mut is_present) = (u8::MAX, false);
+        for (number, rank) in sources.iter().copied() {
+            let Some(Found { at, elements, .. }) = asking.slots.found.get(number as usize) else {
+                continue;
+            };
+            let Some(field) = at.of(asking.view.event, asking.view.resource) else {
+                continue;
+            };
+            // There, though it may hold nothing.
+            is_present = true;
+            let mut put = |stretch: Stretch| {
+                if rank < best {
+                    best = rank;
+                    fillings.truncate(from);
+                }
+                if rank == best {
+                    fillings.push(Filling { at: *at, stretch });
+                }
+            };
+            match &field.value {
+                Value::Null => {}
+                Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
+                    put(Stretch::Whole);
+                }
+                Value::Json(_) => {
+                    let stretches = asking.slots.elements.of(*elements);
+                    stretches.iter().copied().for_each(put);
                 }
             }
         }
-        Kind::Object => {
-            reader.begin_object()?;
-            while reader.next_key(&mut first)?.is_some() {
-                if any_in(reader, depth + 1, unescaped, holds)? {
-                    return Ok(true);
+        let number = |place: usize| u32::try_from(place).unwrap_or(NONE);
+        let state = State {
+            epoch: asking.slots.epoch,
+            from: number(from),
+            to: number(fillings.len()),
+            is_present,
+        };
+        self.remember(slot, state);
+        state
+    }
+
+    fn remember(&mut self, slot: u32, state: State) {
+        let place = slot as usize;
+        if self.states.len() <= place {
+            self.states.resize(place + 1, State::default());
+        }
+        if let Some(known) = self.states.get_mut(place) {
+            *known = state;
+        }
+    }
+
+    /// Finds the fields that fill a slot, in their order.
+    fn gather(&mut self, slot: u32, asking: Asking<'_, '_, '_>) {
+        let Slots { epoch, found, .. } = asking.slots;
+        if !self.is_linked {
+            self.link(found, *epoch);
+        }
+        self.sources.clear();
+        for feed in asking.map.feeds(slot) {
+            let chain = self.chains.get(feed.entry as usize);
+            let chain = chain.filter(|chain| chain.epoch == *epoch);
+            let mut next = chain.map_or(NONE, |chain| chain.first);
+            while let Some(one) = found.get(next as usize) {
+                let further = if one.at.is_resource() {
+                    RESOURCE_RANK
+                } else {
+                    0
+                };
+                self.sources.push((next, feed.rank.saturating_add(further)));
+                next = self.links.get(next as usize).copied().unwrap_or(NONE);
+            }
+        }
+        self.sources.sort_unstable();
+    }
+
+    /// Links the fields that have the same entry.
+    fn link(&mut self, found: &[Found], epoch: u32) {
+        self.links.clear();
+        self.links.resize(found.len(), NONE);
+        for (number, one) in (0_u32..).zip(found) {
+            let place = one.entry as usize;
+            if self.chains.len() <= place {
+                self.chains.resize(place + 1, Chain::default());
+            }
+            let Some(chain) = self.chains.get_mut(place) else {
+                continue;
+            };
+            if chain.epoch != epoch {
+                *chain = Chain {
+                    epoch,
+                    first: number,
+                    last: number,
+                };
+                continue;
+            }
+            if let Some(link) = self.links.get_mut(chain.last as usize) {
+                *link = number;
+            }
+            chain.last = number;
+        }
+        self.is_linked = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::indicators::Verdict;
+    use crate::rules::path::{Source, all_sources, keys_of};
+    use millrace_shared::{Event, Field, Resource, Role, Signal};
+    use proptest::prelude::*;
+
+    const PATHS: [&str; 10] = [
+        "x",
+        "attributes.x",
+        "x || y || level",
+        "user",
+        "level",
+        "resource.x",
+        "resource.service",
+        "service",
+        "performance.x",
+        "result || host",
+    ];
+
+    fn field() -> impl Strategy<Value = Field<'static>> {
+        let named = prop::sample::select(vec![
+            (Role::Attribute, "x"),
+            (Role::Attribute, "y"),
+            (Role::Attribute, "level"),
+            (Role::Attribute, "host"),
+            (Role::Performance, "performance.x"),
+            (Role::ResourceAttribute, "x"),
+            (Role::Level, "level"),
+            (Role::Service, "service"),
+            (Role::Host, "host"),
+            (Role::Outcome, "outcome"),
+            (Role::ActorId, "actor.id"),
+            (Role::UserId, "user_id"),
+        ]);
+        let value = prop::sample::select(vec![
+            Value::Text("a"),
+            Value::Int(1),
+            Value::Bool(true),
+            Value::Null,
+            Value::Json("[]"),
+            Value::Json("[null]"),
+            Value::Json(r#"[2, "b"]"#),
+            Value::Json(r#"[2.5, [3]]"#),
+            Value::Json(r#"["\\b", "c", "\u00e4\""]"#),
+            Value::Json(r#"{"a": "\\"}"#),
+        ]);
+        (named, value).prop_map(|((role, name), value)| Field {
+            name,
+            value,
+            role,
+            sub: 0,
+        })
+    }
+
+    /// What a field gives a slot.
+    fn given(value: Value<'static>) -> Vec<Value<'static>> {
+        match value {
+            Value::Null | Value::Json("[]") => vec![],
+            Value::Json("[null]") => vec![Value::Null],
+            Value::Json(r#"[2, "b"]"#) => vec![Value::Int(2), Value::Text("b")],
+            Value::Json(r#"[2.5, [3]]"#) => vec![Value::Float(2.5), value],
+            Value::Json(text) if text.starts_with('[') => {
+                vec![Value::Text(r"\b"), Value::Text("c"), Value::Text("ä\"")]
+            }
+            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Json(_) => {
+                vec![value]
+            }
+        }
+    }
+
+    /// The rank of a field for a path, by definition.
+    fn rank(path: &str, field: &Field<'_>, of_resource: bool) -> Option<u8> {
+        let is_meant = |source: &Source| match source {
+            Source::Core(role) => field.role == *role,
+            Source::ResourceCore(role) => of_resource && field.role == *role,
+            Source::Key(keys, key) => keys_of(field.role) == Some(*keys) && field.name == key,
+        };
+        let sources = all_sources(path);
+        let (rank, _) = sources.iter().find(|(_, source)| is_meant(source))?;
+        Some(rank + if of_resource { RESOURCE_RANK } else { 0 })
+    }
+
+    /// The fields of an event, then those of its resource.
+    fn all<'e>(view: &EventView<'e, 'static>) -> Vec<(FieldAt, &'e Field<'static>)> {
+        let of_event = view.event.fields.iter().enumerate();
+        let of_event = of_event.map(|(at, one)| (FieldAt::event(at), one));
+        let of_resource = view.resource.fields.iter().enumerate();
+        let of_resource = of_resource.map(|(at, one)| (FieldAt::resource(at), one));
+        of_event.chain(of_resource).collect()
+    }
+
+    /// The values of a path, and whether it is there at all.
+    fn by_definition(
+        path: &str,
+        view: &EventView<'_, 'static>,
+    ) -> (Vec<(FieldAt, Value<'static>)>, bool) {
+        let (mut values, mut is_present) = (Vec::new(), false);
+        for (at, field) in all(view) {
+            if let Some(rank) = rank(path, field, at.is_resource()) {
+                is_present = true;
+                let given = given(field.value).into_iter();
+                values.extend(given.map(|value| (rank, at, value)));
+            }
+        }
+        let best = values.iter().map(|one| one.0).min();
+        values.retain(|one| Some(one.0) == best);
+        let values = values.into_iter().map(|(_, at, value)| (at, value));
+        (values.collect(), is_present)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// One map and one memory serve several events; slots are asked for in any order.
+        #[test]
+        fn slots_are_filled_as_defined(
+            events in prop::collection::vec((
+                prop::collection::vec(field(), 0..8),
+                prop::collection::vec(field(), 0..4),
+                prop::collection::vec(0..PATHS.len(), 1..12),
+            ), 1..4),
+        ) {
+            let (mut map, mut slots) = (FieldMap::default(), Slots::default());
+            for (slot, path) in (0..).zip(PATHS) {
+                map.add(slot, path);
+            }
+            for (of_event, of_resource, asked) in events {
+                let mut event = Event::new(Signal::Logs);
+                event.fields = of_event;
+                let view = EventView {
+                    event: &event,
+                    resource: &Resource { fields: of_resource },
+                    timestamp_ns: 0,
+                    received_ns: 0,
+                    verdict: Verdict::NONE,
+                };
+                slots.begin();
+                for (at, field) in all(&view) {
+                    let of_event = if at.is_resource() { None } else { map.of_event(field) };
+                    let of_resource = at.is_resource().then(|| map.of_resource(field)).flatten();
+                    if let Some(entry) = of_event.or(of_resource) {
+                        let mut seen = Vec::new();
+                        slots.note(entry, at, &field.value);
+                        slots.each_of_last(&field.value, &mut |value| seen.push(format!("{value:?}")));
+                        let given = match field.value {
+                            Value::Null => vec![Value::Null],
+                            value => given(value),
+                        };
+                        let given: Vec<String> = given.iter().map(|value| format!("{value:?}")).collect();
+                        prop_assert_eq!(seen, given);
+                    }
+                }
+                let asking = Asking { slots: &slots, map: &map, view: &view };
+                for number in asked {
+                    let (expected, is_present) = by_definition(PATHS[number], &view);
+                    let slot = u32::try_from(number).unwrap();
+                    let values: Vec<_> = asking.values(slot).collect();
+                    prop_assert_eq!(values, expected, "{}", PATHS[number]);
+                    prop_assert_eq!(asking.is_present(slot), is_present, "{}", PATHS[number]);
                 }
             }
         }
-        Kind::String => {
-            let string = reader.string()?;
-            if let Some(text) = string.plain() {
-                return Ok(holds(&Value::Text(text)));
-            }
-            unescaped.clear();
-            return Ok(string.append_to(unescaped).is_ok() && holds(&Value::Text(unescaped)));
-        }
-        Kind::Number => return Ok(holds(&scalar(reader.number()?))),
-        Kind::Bool => return Ok(holds(&Value::Bool(reader.boolean()?))),
-        Kind::Null | Kind::Other => {
-            reader.null()?;
-            return Ok(holds(&Value::Null));
-        }
     }
-    Ok(false)
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+mod candidates;
 mod lists;
 mod windows;
 
@@ -563,101 +564,11 @@ fn one_bad_rule_does_not_stop_the_others() {
     assert_eq!(errors[0].id, "bad");
 }
 
-fn word() -> impl Strategy<Value = String> {
-    "[aAbB1ä]{1,3}"
-}
-
-fn scalar() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        word().prop_map(Value::from),
-        (0..3_i64).prop_map(Value::from),
-        any::<bool>().prop_map(Value::from),
-        prop::collection::vec(word(), 0..3).prop_map(Value::from),
-    ]
-}
-
-fn condition() -> impl Strategy<Value = Value> {
-    let field = prop::sample::select(vec!["x", "y", "attributes.x", "message", "level"]);
-    let text = prop::sample::select(vec![
-        "eq",
-        "eq_ci",
-        "neq",
-        "neq_ci",
-        "contains",
-        "contains_ci",
-        "starts_with",
-        "starts_with_ci",
-        "ends_with",
-        "ends_with_ci",
-        "regex",
-        "regex_ci",
-        "gt",
-        "lt",
-    ]);
-    let list = prop::sample::select(vec![
-        "in",
-        "in_ci",
-        "not_in",
-        "not_in_ci",
-        "contains",
-        "contains_ci",
-    ]);
-    let exists = (field.clone(), any::<bool>())
-        .prop_map(|(field, there)| json!({"field": field, "op": "exists", "value": there}));
-    prop_oneof![
-        (field.clone(), text, word(), 0..3_i64).prop_map(|(field, op, word, number)| {
-            let value = if op == "gt" || op == "lt" {
-                json!(number)
-            } else {
-                json!(word)
-            };
-            json!({"field": field, "op": op, "value": value})
-        }),
-        (field, list, prop::collection::vec(word(), 1..12))
-            .prop_map(|(field, op, words)| json!({"field": field, "op": op, "value": words})),
-        exists,
-    ]
-}
-
-fn selection() -> impl Strategy<Value = Value> {
-    condition().prop_recursive(3, 12, 3, |inner| {
-        let group = prop::sample::select(vec!["all", "any", "none"]);
-        (group, prop::collection::vec(inner, 1..4)).prop_map(|(group, list)| json!({group: list}))
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// The index only ever saves work: with it, exactly those rules select an event that select
-    /// it when every rule is tried.
     #[test]
-    fn candidates_lose_no_match(
-        selections in prop::collection::vec(selection(), 1..12),
-        values in prop::collection::vec((scalar(), scalar(), word()), 1..5),
-    ) {
-        let rules: Vec<RuleDef> = selections
-            .iter()
-            .enumerate()
-            .map(|(n, selection)| rule(json!({"id": format!("r{n}"), "selection": selection})))
-            .collect();
-        let together = compiled(rules.clone());
-        let events: Vec<Value> = values
-            .iter()
-            .map(|(x, y, message)| json!({"message": message, "level": "info", "attributes": {"x": x, "y": y}}))
-            .collect();
-        let found = evaluated(&together, Signal::Logs, &json!(events), Verdict::NONE);
-        let mut set = together;
-        for matcher in set.matchers.iter_mut().flatten() {
-            matcher.index = index::Index::default();
-            matcher.index.always = (0..).take(rules.len()).collect();
-        }
-        let expected = evaluated(&set, Signal::Logs, &json!(events), Verdict::NONE);
-        prop_assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn documents_survive_being_written(selection in selection()) {
+    fn documents_survive_being_written(selection in candidates::selection()) {
         let rule = rule(json!({"selection": selection}));
         let again: RuleDef = serde_json::from_str(&serde_json::to_string(&rule).unwrap()).unwrap();
         prop_assert_eq!(again, rule);

@@ -1,0 +1,172 @@
+//! Which fields fill which slots. Every name is looked up once an event, however many slots it
+//! fills and whatever else is known of it: what stands behind it is its *entry*.
+//!
+//! It holds no values: those of an event are in [`Slots`](super::slots::Slots).
+
+use super::path::{Keys, Source, all_sources, keys_of};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
+use millrace_shared::{Field, Role};
+use std::hash::{BuildHasher, Hasher};
+
+/// The number of a core field, or of a key, that fills a slot.
+pub(super) type Entry = u32;
+
+/// No entry.
+const NONE: Entry = Entry::MAX;
+
+/// A fixed seed: names come from rules, and what events call their fields only costs a look.
+const STATE: FixedState = FixedState::with_seed(0x006E_616D_6573);
+
+/// An entry that fills a slot, and how much the slot's path prefers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Feed {
+    pub(super) entry: Entry,
+    pub(super) rank: u8,
+}
+
+/// A key with its entry.
+#[derive(Debug)]
+struct Name {
+    keys: Keys,
+    key: Box<str>,
+    entry: Entry,
+}
+
+/// Which fields of a signal's events fill which slots.
+#[derive(Debug)]
+pub(super) struct FieldMap {
+    roles: Vec<Entry>,
+    resource_roles: Vec<Entry>,
+    names: HashTable<Name>,
+    /// By slot.
+    feeds: Vec<Vec<Feed>>,
+    /// By entry.
+    slots: Vec<Vec<u32>>,
+}
+
+impl Default for FieldMap {
+    fn default() -> Self {
+        FieldMap {
+            roles: vec![NONE; Role::COUNT],
+            resource_roles: vec![NONE; Role::COUNT],
+            names: HashTable::new(),
+            feeds: Vec::new(),
+            slots: Vec::new(),
+        }
+    }
+}
+
+#[inline]
+fn hash(keys: Keys, key: &str) -> u64 {
+    let mut hasher = STATE.build_hasher();
+    hasher.write(key.as_bytes());
+    hasher.finish() ^ (keys as u64)
+}
+
+impl FieldMap {
+    /// Has the slot filled by the fields that the path may mean.
+    pub(super) fn add(&mut self, slot: u32, path: &str) {
+        for (rank, source) in all_sources(path) {
+            match source {
+                Source::Core(role) => {
+                    let entry = entry_of(&mut self.slots, self.roles.get_mut(role.index()));
+                    self.feed(slot, entry, rank);
+                    self.feed_of_resource(slot, role, rank);
+                }
+                Source::ResourceCore(role) => self.feed_of_resource(slot, role, rank),
+                Source::Key(keys, key) => {
+                    let entry = self.name(keys, &key);
+                    self.feed(slot, entry, rank);
+                }
+            }
+        }
+    }
+
+    fn feed_of_resource(&mut self, slot: u32, role: Role, rank: u8) {
+        let place = self.resource_roles.get_mut(role.index());
+        let entry = entry_of(&mut self.slots, place);
+        self.feed(slot, entry, rank);
+    }
+
+    /// Lets an entry fill the slot, unless a source of lower rank does so already.
+    fn feed(&mut self, slot: u32, entry: Entry, rank: u8) {
+        let Some(slots) = self.slots.get_mut(entry as usize) else {
+            return;
+        };
+        if slots.contains(&slot) {
+            return;
+        }
+        slots.push(slot);
+        let place = slot as usize;
+        if self.feeds.len() <= place {
+            self.feeds.resize_with(place + 1, Vec::new);
+        }
+        if let Some(feeds) = self.feeds.get_mut(place) {
+            feeds.push(Feed { entry, rank });
+        }
+    }
+
+    /// The entry of a key, made where there is none.
+    fn name(&mut self, keys: Keys, key: &str) -> Entry {
+        let is_same = |name: &Name| name.keys == keys && *name.key == *key;
+        let hash_of = |name: &Name| hash(name.keys, &name.key);
+        match self.names.entry(hash(keys, key), is_same, hash_of) {
+            Place::Occupied(place) => place.get().entry,
+            Place::Vacant(place) => {
+                let mut entry = NONE;
+                entry_of(&mut self.slots, Some(&mut entry));
+                let key = key.into();
+                place.insert(Name { keys, key, entry });
+                entry
+            }
+        }
+    }
+
+    /// The entry of a field of the event.
+    #[inline]
+    pub(super) fn of_event(&self, field: &Field<'_>) -> Option<Entry> {
+        self.of(&self.roles, field)
+    }
+
+    /// The entry of a field of the resource.
+    #[inline]
+    pub(super) fn of_resource(&self, field: &Field<'_>) -> Option<Entry> {
+        self.of(&self.resource_roles, field)
+    }
+
+    #[inline]
+    fn of(&self, roles: &[Entry], field: &Field<'_>) -> Option<Entry> {
+        let Some(keys) = keys_of(field.role) else {
+            let entry = roles.get(field.role.index()).copied();
+            return entry.filter(|entry| *entry != NONE);
+        };
+        let is_meant = |name: &Name| name.keys == keys && *name.key == *field.name;
+        let found = self.names.find(hash(keys, field.name), is_meant);
+        found.map(|name| name.entry)
+    }
+
+    /// What fills a slot.
+    #[inline]
+    pub(super) fn feeds(&self, slot: u32) -> &[Feed] {
+        self.feeds.get(slot as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The slots that each entry fills, in the order of their numbers.
+    pub(super) fn slots(&self) -> &[Vec<u32>] {
+        &self.slots
+    }
+}
+
+/// The entry that stands in a place, made where there is none.
+fn entry_of(slots: &mut Vec<Vec<u32>>, place: Option<&mut Entry>) -> Entry {
+    let Some(place) = place else {
+        return NONE;
+    };
+    if *place == NONE {
+        *place = Entry::try_from(slots.len()).unwrap_or(NONE);
+        slots.push(Vec::new());
+    }
+    *place
+}
