@@ -418,9 +418,10 @@ mod tests {
                         let mut seen = Vec::new();
                         slots.note(entry, at, &field.value);
                         slots.each_of_last(&field.value, &mut |value| seen.push(format!("{value:?}")));
-                        let given = match field.value {
-                            Value::Null => vec![Value::Null],
-                            value => given(value),
+                        let given = if matches!(field.value, Value::Null) {
+                            vec![Value::Null]
+                        } else {
+                            given(field.value)
                         };
                         let given: Vec<String> = given.iter().map(|value| format!("{value:?}")).collect();
                         prop_assert_eq!(seen, given);
