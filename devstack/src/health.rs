@@ -1,7 +1,7 @@
 //! The smallest questions that tell whether an engine serves. Never a client of the engine.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::Engine;
@@ -42,22 +42,4 @@ fn ask(port: u16, question: &[u8]) -> io::Result<Vec<u8>> {
     let length = stream.read(&mut answer)?;
     answer.truncate(length);
     Ok(answer)
-}
-
-/// Ports for instances: below the range from which the system takes ports of outgoing connections.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-/// The port if it is free, else one that is.
-pub(crate) fn free_port(wanted: Option<u16>) -> io::Result<u16> {
-    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    if let Some(port) = wanted.filter(|port| free(*port)) {
-        return Ok(port);
-    }
-    let start = getrandom::u32().map_err(|error| io::Error::other(error.to_string()))?;
-    let width = PORTS.end - PORTS.start;
-    let offset = u16::try_from(start % u32::from(width)).unwrap_or_default();
-    (0..width)
-        .map(|step| PORTS.start + (offset + step) % width)
-        .find(|port| free(*port))
-        .ok_or_else(|| io::Error::other("no free port"))
 }

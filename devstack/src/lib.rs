@@ -15,6 +15,7 @@ mod process;
 mod host;
 pub mod install;
 mod health;
+pub mod ports;
 mod launch;
 pub mod options;
 pub mod stack;

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::error::Doing;
-use crate::health::{free_port, ready};
+use crate::health::ready;
+use crate::ports::free_port;
 use crate::process::{Running, logged, spawn, tail, until};
 
 /// A service that opens its stores and listens; a worker first takes over what another left.

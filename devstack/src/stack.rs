@@ -13,14 +13,19 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Doing;
-use crate::health::{free_port, serves};
+use crate::health::serves;
 use crate::install::{self, Root};
 use crate::launch::Launch;
+use crate::ports::free_port;
 use crate::process::{Running, tail, until};
 use crate::{Engine, Error, Options, migrate, place};
 
 /// A cold engine on a busy small machine; recovery after a kill included.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// A port may be taken between its choice and the engine's start; not again and again.
+const STARTS: usize = 4;
+/// What every engine writes into its log when its port is taken: the text of `EADDRINUSE`.
+const PORT_TAKEN: &str = "Address already in use";
 /// Engines that are asked to end flush first.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 /// The file that says what runs in a kept directory.
@@ -39,6 +44,13 @@ struct Record {
 struct Slot {
     record: Record,
     child: Option<Child>,
+}
+
+impl Slot {
+    /// True while the engine's process is there.
+    fn running(&self) -> bool {
+        self.record.process.is_some_and(Running::alive)
+    }
 }
 
 /// A running instance. Dropping a throw-away one stops it and removes its data.
@@ -71,8 +83,9 @@ impl Stack {
             stack.remember()?;
         }
         for slot in &stack.slots {
-            stack.wait(&mut locked(slot))?;
+            stack.come_up(&mut locked(slot))?;
         }
+        stack.remember()?;
         if let Some(schema) = &options.schema {
             migrate::apply(&stack.clickhouse_url(), &stack.postgres_url(), schema)?;
         }
@@ -340,26 +353,41 @@ impl Stack {
         Ok(())
     }
 
+    /// Waits until an engine serves that was just launched; on another port when a stranger took
+    /// the one it was to have.
+    fn come_up(&self, slot: &mut Slot) -> Result<(), Error> {
+        for _ in 1..STARTS {
+            match self.wait(slot) {
+                Err(Error::Start { tail, .. }) if !slot.running() && tail.contains(PORT_TAKEN) => {
+                    reap(slot);
+                    slot.record.port = free_port(None).doing(|| "cannot find a port".to_owned())?;
+                    self.launch(slot)?;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.wait(slot)
+    }
+
     fn log(&self, engine: Engine) -> PathBuf {
         self.logs.join(format!("{engine}.log"))
     }
 
     fn wait(&self, slot: &mut Slot) -> Result<(), Error> {
         let (engine, port) = (slot.record.engine, slot.record.port);
-        let ended = |slot: &Slot| !slot.record.process.is_some_and(Running::alive);
         let mut up = false;
         until(START_PATIENCE, || {
             up = serves(engine, port);
-            up || ended(slot)
+            up || !slot.running()
         });
         // What answers must be ours, not a stranger on the same port.
-        if up && !ended(slot) {
+        if up && slot.running() {
             return Ok(());
         }
-        let why = if ended(slot) {
-            "it ended"
-        } else {
+        let why = if slot.running() {
             "it does not answer"
+        } else {
+            "it ended"
         };
         let log = self.log(engine);
         Err(Error::Start {
@@ -457,4 +485,35 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
         .map_err(|error| std::io::Error::other(error.to_string()))
         .doing(|| "no randomness".to_owned())?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn engines_whose_ports_are_taken_before_they_have_them_come_up_on_others() {
+        let options = Options {
+            name: "taken".to_owned(),
+            environment: false,
+            schema: None,
+            say: |_| {},
+            ..Options::default()
+        };
+        let mut stack = Stack::prepared(&options).unwrap();
+        stack.root = Some(install::ensure(&options.say).unwrap());
+        let mut strangers = Vec::new();
+        for slot in &stack.slots {
+            let mut slot = locked(slot);
+            let port = slot.record.port;
+            strangers.push(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+            stack.launch(&mut slot).unwrap();
+            stack.come_up(&mut slot).unwrap();
+            assert_ne!(slot.record.port, port);
+        }
+        assert_eq!(strangers.len(), Engine::ALL.len());
+        assert!(Engine::ALL.iter().all(|engine| stack.serves(*engine)));
+    }
 }

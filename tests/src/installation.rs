@@ -4,7 +4,7 @@ use crate::engines::Engines;
 use crate::http::Http;
 use crate::process::{self, Service};
 use crate::wait::{PATIENCE, block_on, within};
-use std::net::TcpListener;
+use millrace_devstack::ports::free_port;
 use std::sync::OnceLock;
 
 /// Shards per signal: more than one, so that everything crosses shards; few, for a small machine.
@@ -257,14 +257,15 @@ impl Installation {
     }
 }
 
-/// An address that nothing listens on.
+/// An address that nothing listens on, given to nobody else: a service that is killed finds its own
+/// again.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
+    let port = free_port(None).expect("a free port");
+    format!("127.0.0.1:{port}")
 }
 
 /// The installation that all tests share, with one of each service.

@@ -8,18 +8,16 @@
 //!
 //! The laboratory itself asks the engines directly.
 
-use super::chance::Chance;
 use super::disk;
 use super::member::{Around, Member, Setting};
 use super::proxy::Proxy;
 use super::request::POISON;
 use super::sources;
 use crate::engines::Engines;
-use crate::installation::{Installation, Part};
+use crate::installation::{Installation, Part, free_address};
 use crate::process;
 use crate::{Http, Org};
-use millrace_devstack::{Engine, Options, Ports, Stack};
-use std::net::TcpListener;
+use millrace_devstack::{Engine, Options, Stack};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,10 +35,6 @@ pub const POISON_RARELY: u64 = 400;
 pub const POISON_OFTEN: u64 = 4;
 /// Whatever has not come up within this does not come up at all, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Ports below those that the system gives to outgoing connections, so that a service that was
-/// killed finds its own again.
-const PORTS: std::ops::Range<u64> = 15_000..32_000;
-
 /// Everything that faults strike and checks look at.
 #[derive(Debug)]
 pub struct Site {
@@ -66,14 +60,8 @@ impl Site {
     /// When it does not come up.
     #[must_use]
     pub fn start(name: &str, small_disk: bool) -> Site {
-        let ports = Ports {
-            redis: Some(port()),
-            clickhouse: Some(port()),
-            postgres: Some(port()),
-        };
         let engines = Engines::of(Options {
             name: name.to_owned(),
-            ports,
             environment: false,
             ..Options::default()
         });
@@ -131,7 +119,7 @@ impl Site {
         for engine in Engine::ALL {
             let url = stack.url(engine);
             let (before, upstream, after) = split(&url);
-            let proxy = Proxy::start(&format!("127.0.0.1:{}", port()), upstream);
+            let proxy = Proxy::start(&free_address(), upstream);
             set(
                 engine.setting(),
                 format!("{before}{}{after}", proxy.address()),
@@ -139,12 +127,12 @@ impl Site {
             stores.push((engine, proxy));
         }
         let (public, admin) = part.listeners();
-        let admin_address = format!("127.0.0.1:{}", port());
+        let admin_address = free_address();
         set(admin, admin_address.clone());
         let (mut url, mut front) = (String::new(), None);
         if let Some(public) = public {
-            let address = format!("127.0.0.1:{}", port());
-            let proxy = Proxy::start(&format!("127.0.0.1:{}", port()), &address);
+            let address = free_address();
+            let proxy = Proxy::start(&free_address(), &address);
             url = format!("http://{}", proxy.address());
             set(public, address);
             front = Some(proxy);
@@ -292,18 +280,6 @@ fn split(url: &str) -> (&str, &str, &str) {
         .rfind('@')
         .map_or(scheme, |at| scheme + at + 1);
     (&url[..host], &url[host..end], &url[end..])
-}
-
-/// A port that nothing listens on, from [`PORTS`].
-fn port() -> u16 {
-    let seed = u64::from_be_bytes(millrace_shared::secret::random().expect("randomness"));
-    let mut chance = Chance::of(seed, "port");
-    loop {
-        let port = u16::try_from(chance.between(PORTS.start, PORTS.end)).expect("a port");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 #[cfg(test)]
