@@ -1,8 +1,8 @@
 //! Alerts: listed, shown with their history, and changed. A change of status is checked and written
 //! in one transaction with its history and its audit event.
 
-use super::PgQuery;
 use super::pg::{Pg, pg_range, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::ask::{AlertStatus, Position, TimeRange};
 use crate::error::Problem;
@@ -87,40 +87,42 @@ macro_rules! alert_columns {
     };
 }
 
-fn alert(row: &Row) -> Result<Alert, tokio_postgres::Error> {
-    let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
-    let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        row.try_get::<_, Option<OffsetDateTime>>(column)
-            .map(|at| at.map(Moment::from))
-    };
-    Ok(Alert {
-        id: row.try_get("id")?,
-        rule_id: row.try_get("rule_id")?,
-        rule_version: row.try_get("rule_version")?,
-        severity: row.try_get("severity")?,
-        title: row.try_get("title")?,
-        message: row.try_get("message")?,
-        alert_type: row.try_get("alert_type")?,
-        attack: row.try_get("attack")?,
-        group_key: row.try_get("group_key")?,
-        first_seen: at("first_seen")?,
-        last_seen: at("last_seen")?,
-        count: row.try_get("count")?,
-        suppressed: row.try_get("suppressed")?,
-        event_ids: row.try_get("event_ids")?,
-        observables: row.try_get("observables")?,
-        risk_score: row.try_get("risk_score")?,
-        signal: row.try_get("signal")?,
-        status: row.try_get("status")?,
-        assignee: row.try_get("assignee")?,
-        status_changed_at: at("status_changed_at")?,
-        acknowledged_at: maybe("acknowledged_at")?,
-        resolved_at: maybe("resolved_at")?,
-        escalated_at: maybe("escalated_at")?,
-        created_at: at("created_at")?,
-        retroactive: row.try_get::<_, Option<Uuid>>("retro_hunt")?.is_some(),
-        retro_hunt: row.try_get("retro_hunt")?,
-    })
+impl FromRow for Alert {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
+        let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
+            row.try_get::<_, Option<OffsetDateTime>>(column)
+                .map(|at| at.map(Moment::from))
+        };
+        Ok(Alert {
+            id: row.try_get("id")?,
+            rule_id: row.try_get("rule_id")?,
+            rule_version: row.try_get("rule_version")?,
+            severity: row.try_get("severity")?,
+            title: row.try_get("title")?,
+            message: row.try_get("message")?,
+            alert_type: row.try_get("alert_type")?,
+            attack: row.try_get("attack")?,
+            group_key: row.try_get("group_key")?,
+            first_seen: at("first_seen")?,
+            last_seen: at("last_seen")?,
+            count: row.try_get("count")?,
+            suppressed: row.try_get("suppressed")?,
+            event_ids: row.try_get("event_ids")?,
+            observables: row.try_get("observables")?,
+            risk_score: row.try_get("risk_score")?,
+            signal: row.try_get("signal")?,
+            status: row.try_get("status")?,
+            assignee: row.try_get("assignee")?,
+            status_changed_at: at("status_changed_at")?,
+            acknowledged_at: maybe("acknowledged_at")?,
+            resolved_at: maybe("resolved_at")?,
+            escalated_at: maybe("escalated_at")?,
+            created_at: at("created_at")?,
+            retroactive: row.try_get::<_, Option<Uuid>>("retro_hunt")?.is_some(),
+            retro_hunt: row.try_get("retro_hunt")?,
+        })
+    }
 }
 
 /// A page of alerts, newest first.
@@ -219,10 +221,6 @@ impl PgQuery for Listing {
             &self.limit,
         ]
     }
-
-    fn row(row: &Row) -> Result<Alert, tokio_postgres::Error> {
-        alert(row)
-    }
 }
 
 /// One alert.
@@ -244,10 +242,6 @@ impl PgQuery for AlertById {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
-    }
-
-    fn row(row: &Row) -> Result<Alert, tokio_postgres::Error> {
-        alert(row)
     }
 }
 
@@ -289,8 +283,10 @@ impl PgQuery for History {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
     }
+}
 
-    fn row(row: &Row) -> Result<AlertEvent, tokio_postgres::Error> {
+impl FromRow for AlertEvent {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(AlertEvent {
             at: row.try_get::<_, OffsetDateTime>("at")?.into(),
             who: row.try_get("who")?,
@@ -355,8 +351,10 @@ impl PgQuery for Summary {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.start, &self.end]
     }
+}
 
-    fn row(row: &Row) -> Result<SummaryCount, tokio_postgres::Error> {
+impl FromRow for SummaryCount {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(SummaryCount {
             status: row.try_get("status")?,
             severity: row.try_get("severity")?,

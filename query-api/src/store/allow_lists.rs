@@ -1,8 +1,8 @@
 //! Allow-lists: those of the organisation, which it may change, and those of everybody.
 
-use super::PgQuery;
 use super::indicators::{feed_problem, scope};
 use super::pg::{Pg, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -73,8 +73,10 @@ impl PgQuery for AllowLists {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
     }
+}
 
-    fn row(row: &Row) -> Result<AllowListRow, tokio_postgres::Error> {
+impl FromRow for AllowListRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let own: bool = row.try_get("own")?;
         let who: String = row.try_get("changed_by")?;
         Ok(AllowListRow {

@@ -1,8 +1,8 @@
 //! Notification channels: what may be shown of them, and their changes. A sealed address goes in and
 //! never comes out again: only the worker opens it.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -71,26 +71,28 @@ macro_rules! channel_columns {
     };
 }
 
-fn channel(row: &Row) -> Result<Channel, tokio_postgres::Error> {
-    let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
-    let rests: Option<OffsetDateTime> = row.try_get("rests_until")?;
-    Ok(Channel {
-        id: row.try_get("id")?,
-        name: row.try_get("name")?,
-        kind: row.try_get("kind")?,
-        enabled: row.try_get("enabled")?,
-        min_severity: row.try_get("min_severity")?,
-        rules: row.try_get("rules")?,
-        per_minute: row.try_get("per_minute")?,
-        address: row.try_get("target")?,
-        failures: row.try_get("failures")?,
-        rests_until: rests.map(Moment::from),
-        pending: row.try_get("pending")?,
-        dead: row.try_get("dead")?,
-        created_at: at("created_at")?,
-        changed_at: at("changed_at")?,
-        changed_by: row.try_get("changed_by")?,
-    })
+impl FromRow for Channel {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
+        let rests: Option<OffsetDateTime> = row.try_get("rests_until")?;
+        Ok(Channel {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            kind: row.try_get("kind")?,
+            enabled: row.try_get("enabled")?,
+            min_severity: row.try_get("min_severity")?,
+            rules: row.try_get("rules")?,
+            per_minute: row.try_get("per_minute")?,
+            address: row.try_get("target")?,
+            failures: row.try_get("failures")?,
+            rests_until: rests.map(Moment::from),
+            pending: row.try_get("pending")?,
+            dead: row.try_get("dead")?,
+            created_at: at("created_at")?,
+            changed_at: at("changed_at")?,
+            changed_by: row.try_get("changed_by")?,
+        })
+    }
 }
 
 /// All channels, by name: there are few.
@@ -108,14 +110,6 @@ impl PgQuery for Listing {
 
     fn sql(&self) -> &'static str {
         channel_columns!("ORDER BY c.name")
-    }
-
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        Vec::new()
-    }
-
-    fn row(row: &Row) -> Result<Channel, tokio_postgres::Error> {
-        channel(row)
     }
 }
 
@@ -138,10 +132,6 @@ impl PgQuery for ChannelById {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
-    }
-
-    fn row(row: &Row) -> Result<Channel, tokio_postgres::Error> {
-        channel(row)
     }
 }
 

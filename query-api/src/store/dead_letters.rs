@@ -1,9 +1,9 @@
 //! Dead letters: listed, shown, replayed and dropped. Raw bytes are read by their own query only,
 //! which needs its own permission.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
 use super::streams::Streams;
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -66,32 +66,34 @@ macro_rules! letter_columns {
     };
 }
 
-fn letter(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
-    let (ms, seq): (i64, i64) = (row.try_get("entry_ms")?, row.try_get("entry_seq")?);
-    let whole = |part| u64::try_from(part).unwrap_or_default();
-    let closed: Option<OffsetDateTime> = row.try_get("closed_at")?;
-    let erased: Option<OffsetDateTime> = row.try_get("erased_at")?;
-    Ok(DeadLetter {
-        id: row.try_get("id")?,
-        signal: row.try_get("signal")?,
-        shard: row.try_get("shard")?,
-        entry: StreamId {
-            ms: whole(ms),
-            seq: whole(seq),
-        }
-        .to_string(),
-        events_at: row.try_get("events_at")?,
-        events: row.try_get("events")?,
-        reason: row.try_get("reason")?,
-        body_bytes: row.try_get("body_bytes")?,
-        state: row.try_get("state")?,
-        parked_at: row.try_get::<_, OffsetDateTime>("parked_at")?.into(),
-        closed_at: closed.map(Moment::from),
-        closed_by: row.try_get("closed_by")?,
-        replay_of: row.try_get("replay_of")?,
-        replayed_as: row.try_get("replayed_as")?,
-        erased_at: erased.map(Moment::from),
-    })
+impl FromRow for DeadLetter {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let (ms, seq): (i64, i64) = (row.try_get("entry_ms")?, row.try_get("entry_seq")?);
+        let whole = |part| u64::try_from(part).unwrap_or_default();
+        let closed: Option<OffsetDateTime> = row.try_get("closed_at")?;
+        let erased: Option<OffsetDateTime> = row.try_get("erased_at")?;
+        Ok(DeadLetter {
+            id: row.try_get("id")?,
+            signal: row.try_get("signal")?,
+            shard: row.try_get("shard")?,
+            entry: StreamId {
+                ms: whole(ms),
+                seq: whole(seq),
+            }
+            .to_string(),
+            events_at: row.try_get("events_at")?,
+            events: row.try_get("events")?,
+            reason: row.try_get("reason")?,
+            body_bytes: row.try_get("body_bytes")?,
+            state: row.try_get("state")?,
+            parked_at: row.try_get::<_, OffsetDateTime>("parked_at")?.into(),
+            closed_at: closed.map(Moment::from),
+            closed_by: row.try_get("closed_by")?,
+            replay_of: row.try_get("replay_of")?,
+            replayed_as: row.try_get("replayed_as")?,
+            erased_at: erased.map(Moment::from),
+        })
+    }
 }
 
 /// A page of dead letters, newest first.
@@ -135,10 +137,6 @@ impl PgQuery for Listing {
             &self.limit,
         ]
     }
-
-    fn row(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
-        letter(row)
-    }
 }
 
 /// One dead letter.
@@ -160,10 +158,6 @@ impl PgQuery for LetterById {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
-    }
-
-    fn row(row: &Row) -> Result<DeadLetter, tokio_postgres::Error> {
-        letter(row)
     }
 }
 
@@ -199,8 +193,10 @@ impl PgQuery for Contents {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
     }
+}
 
-    fn row(row: &Row) -> Result<RawLetter, tokio_postgres::Error> {
+impl FromRow for RawLetter {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(RawLetter {
             meta: row.try_get("meta")?,
             body: row.try_get("body")?,

@@ -1,8 +1,8 @@
 //! Indicator feeds: those of the organisation, which it may change, and those of everybody.
 
-use super::PgQuery;
 use super::indicators::{feed_problem, room_for_feeds, scope};
 use super::pg::{Pg, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -62,43 +62,45 @@ pub struct FeedRow {
     pub changed_at: Moment,
 }
 
-fn feed(row: &Row) -> Result<FeedRow, tokio_postgres::Error> {
-    let moment = |name: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        let at: Option<OffsetDateTime> = row.try_get(name)?;
-        Ok(at.map(Moment::from))
-    };
-    let said = |name: &str| -> Result<Option<String>, tokio_postgres::Error> {
-        let text: String = row.try_get(name)?;
-        Ok(Some(text).filter(|text| !text.is_empty()))
-    };
-    let own: bool = row.try_get("own")?;
-    let url = said("url")?;
-    let fetched = url.is_some();
-    Ok(FeedRow {
-        name: row.try_get("name")?,
-        scope: scope(own),
-        trust: row.try_get("trust")?,
-        expire_days: row.try_get("expire_days")?,
-        // Where the operator fetches from is his own business.
-        url: url.filter(|_| own),
-        credential: row
-            .try_get::<_, Option<Value>>("credential")?
-            .filter(|_| own),
-        format: said("format")?,
-        every_seconds: Some(row.try_get("every_s")?).filter(|_| fetched),
-        source: said("source")?.filter(|_| own).unwrap_or_default(),
-        loaded_at: moment("loaded_at")?,
-        checked_at: moment("checked_at")?,
-        next_at: moment("next_at")?,
-        failures: row.try_get("failures")?,
-        failure: said("failure")?.filter(|_| own),
-        indicators: row.try_get("indicators")?,
-        refused: row.try_get("refused")?,
-        hits: row.try_get("hits")?,
-        last_hit: moment("last_hit")?,
-        changed_by: said("changed_by")?.filter(|_| own).unwrap_or_default(),
-        changed_at: row.try_get::<_, OffsetDateTime>("changed_at")?.into(),
-    })
+impl FromRow for FeedRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let moment = |name: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
+            let at: Option<OffsetDateTime> = row.try_get(name)?;
+            Ok(at.map(Moment::from))
+        };
+        let said = |name: &str| -> Result<Option<String>, tokio_postgres::Error> {
+            let text: String = row.try_get(name)?;
+            Ok(Some(text).filter(|text| !text.is_empty()))
+        };
+        let own: bool = row.try_get("own")?;
+        let url = said("url")?;
+        let fetched = url.is_some();
+        Ok(FeedRow {
+            name: row.try_get("name")?,
+            scope: scope(own),
+            trust: row.try_get("trust")?,
+            expire_days: row.try_get("expire_days")?,
+            // Where the operator fetches from is his own business.
+            url: url.filter(|_| own),
+            credential: row
+                .try_get::<_, Option<Value>>("credential")?
+                .filter(|_| own),
+            format: said("format")?,
+            every_seconds: Some(row.try_get("every_s")?).filter(|_| fetched),
+            source: said("source")?.filter(|_| own).unwrap_or_default(),
+            loaded_at: moment("loaded_at")?,
+            checked_at: moment("checked_at")?,
+            next_at: moment("next_at")?,
+            failures: row.try_get("failures")?,
+            failure: said("failure")?.filter(|_| own),
+            indicators: row.try_get("indicators")?,
+            refused: row.try_get("refused")?,
+            hits: row.try_get("hits")?,
+            last_hit: moment("last_hit")?,
+            changed_by: said("changed_by")?.filter(|_| own).unwrap_or_default(),
+            changed_at: row.try_get::<_, OffsetDateTime>("changed_at")?.into(),
+        })
+    }
 }
 
 /// The feeds, or one of the organisation's own.
@@ -129,10 +131,6 @@ impl PgQuery for Feeds {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
-    }
-
-    fn row(row: &Row) -> Result<FeedRow, tokio_postgres::Error> {
-        feed(row)
     }
 }
 

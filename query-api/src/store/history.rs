@@ -3,7 +3,7 @@
 
 use super::events::permission;
 use super::sql::FUTURE_HOURS;
-use super::{BinaryQuery, ClickhouseQuery, PgQuery, Sql, Table};
+use super::{BinaryQuery, ClickhouseQuery, FromRow, PgQuery, Sql, Table};
 use crate::ask::TimeRange;
 use crate::principal::{Needs, Permission};
 use millrace_detection::OrgSettings;
@@ -13,7 +13,6 @@ use millrace_shared::rows::{AuditRow, Head, LogRow, RumRow, SpanRow, Tail};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// When an event counts.
@@ -172,12 +171,10 @@ impl PgQuery for Surroundings {
     fn sql(&self) -> &'static str {
         "SELECT settings, pii_policy FROM organisation WHERE id = $1"
     }
+}
 
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        Vec::new()
-    }
-
-    fn row(row: &Row) -> Result<OrganisationSettings, tokio_postgres::Error> {
+impl FromRow for OrganisationSettings {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(OrganisationSettings {
             settings: row.try_get("settings")?,
             pii_policy: row.try_get("pii_policy")?,

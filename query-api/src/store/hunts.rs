@@ -1,8 +1,8 @@
 //! Retro-hunts: searches of stored history for the indicators of a feed. The workers do them.
 
-use super::PgQuery;
 use super::pg::{Pg, instant, problem};
 use super::rules::scalar;
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::ask::TimeRange;
 use crate::error::Problem;
@@ -64,40 +64,42 @@ pub struct HuntRow {
     pub finished_at: Option<Moment>,
 }
 
-fn hunt(row: &Row) -> Result<HuntRow, tokio_postgres::Error> {
-    let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
-    let state: String = row.try_get("state")?;
-    let runs = state == "running";
-    let table: i16 = row.try_get("table_number")?;
-    let table = usize::try_from(table)
-        .ok()
-        .and_then(|number| TABLES.get(number));
-    let searched_to: Option<i64> = row.try_get("after_ns")?;
-    let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        let at: Option<OffsetDateTime> = row.try_get(column)?;
-        Ok(at.map(Moment::from))
-    };
-    Ok(HuntRow {
-        id: row.try_get("id")?,
-        feed: row.try_get("feed")?,
-        origin: row.try_get("origin")?,
-        requested_by: row.try_get("requested_by")?,
-        state,
-        start: at("range_start")?,
-        end: at("range_end")?,
-        indicators: row.try_get("indicators")?,
-        indicators_all: row.try_get("indicators_all")?,
-        table: table.filter(|_| runs).map(|name| (*name).to_owned()),
-        searched_to: searched_to.filter(|_| runs).map(Moment),
-        rows_read: row.try_get("rows_read")?,
-        hits: row.try_get("hits")?,
-        alerts: row.try_get("alerts")?,
-        failures: row.try_get("failures")?,
-        failure: row.try_get("failure")?,
-        created_at: at("created_at")?,
-        started_at: maybe("started_at")?,
-        finished_at: maybe("finished_at")?,
-    })
+impl FromRow for HuntRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let at = |column: &str| row.try_get::<_, OffsetDateTime>(column).map(Moment::from);
+        let state: String = row.try_get("state")?;
+        let runs = state == "running";
+        let table: i16 = row.try_get("table_number")?;
+        let table = usize::try_from(table)
+            .ok()
+            .and_then(|number| TABLES.get(number));
+        let searched_to: Option<i64> = row.try_get("after_ns")?;
+        let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
+            let at: Option<OffsetDateTime> = row.try_get(column)?;
+            Ok(at.map(Moment::from))
+        };
+        Ok(HuntRow {
+            id: row.try_get("id")?,
+            feed: row.try_get("feed")?,
+            origin: row.try_get("origin")?,
+            requested_by: row.try_get("requested_by")?,
+            state,
+            start: at("range_start")?,
+            end: at("range_end")?,
+            indicators: row.try_get("indicators")?,
+            indicators_all: row.try_get("indicators_all")?,
+            table: table.filter(|_| runs).map(|name| (*name).to_owned()),
+            searched_to: searched_to.filter(|_| runs).map(Moment),
+            rows_read: row.try_get("rows_read")?,
+            hits: row.try_get("hits")?,
+            alerts: row.try_get("alerts")?,
+            failures: row.try_get("failures")?,
+            failure: row.try_get("failure")?,
+            created_at: at("created_at")?,
+            started_at: maybe("started_at")?,
+            finished_at: maybe("finished_at")?,
+        })
+    }
 }
 
 /// A page of hunts, newest first; or one.
@@ -150,10 +152,6 @@ impl PgQuery for Hunts {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.id, &self.at, &self.after_id, &self.limit]
-    }
-
-    fn row(row: &Row) -> Result<HuntRow, tokio_postgres::Error> {
-        hunt(row)
     }
 }
 

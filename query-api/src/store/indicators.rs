@@ -1,8 +1,8 @@
 //! Indicators of compromise: searched among the organisation's own and those of everybody, and
 //! changed among its own. The table's rows are written by the crate that all writers of it share.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -59,27 +59,29 @@ pub struct IndicatorRow {
     pub added_at: Moment,
 }
 
-fn indicator(row: &Row) -> Result<IndicatorRow, tokio_postgres::Error> {
-    let moment = |name: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        let at: Option<OffsetDateTime> = row.try_get(name)?;
-        Ok(at.map(Moment::from))
-    };
-    Ok(IndicatorRow {
-        id: row.try_get("id")?,
-        feed: row.try_get("feed")?,
-        scope: scope(row.try_get("own")?),
-        kind: row.try_get("kind")?,
-        value: row.try_get("value")?,
-        confidence: row.try_get("confidence")?,
-        severity: row.try_get("severity")?,
-        threat: row.try_get("threat")?,
-        tags: row.try_get("tags")?,
-        match_private: row.try_get("match_private")?,
-        first_seen: moment("first_seen")?,
-        last_seen: moment("last_seen")?,
-        expires_at: moment("expires_at")?,
-        added_at: row.try_get::<_, OffsetDateTime>("added_at")?.into(),
-    })
+impl FromRow for IndicatorRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let moment = |name: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
+            let at: Option<OffsetDateTime> = row.try_get(name)?;
+            Ok(at.map(Moment::from))
+        };
+        Ok(IndicatorRow {
+            id: row.try_get("id")?,
+            feed: row.try_get("feed")?,
+            scope: scope(row.try_get("own")?),
+            kind: row.try_get("kind")?,
+            value: row.try_get("value")?,
+            confidence: row.try_get("confidence")?,
+            severity: row.try_get("severity")?,
+            threat: row.try_get("threat")?,
+            tags: row.try_get("tags")?,
+            match_private: row.try_get("match_private")?,
+            first_seen: moment("first_seen")?,
+            last_seen: moment("last_seen")?,
+            expires_at: moment("expires_at")?,
+            added_at: row.try_get::<_, OffsetDateTime>("added_at")?.into(),
+        })
+    }
 }
 
 /// Whose something is, as a word.
@@ -146,10 +148,6 @@ impl PgQuery for Search {
             &self.after,
             &self.limit,
         ]
-    }
-
-    fn row(row: &Row) -> Result<IndicatorRow, tokio_postgres::Error> {
-        indicator(row)
     }
 }
 

@@ -2,7 +2,7 @@
 //! is shown with one's own rows only, and not at all without any.
 
 use super::pg::{Pg, problem};
-use super::{ClickhouseQuery, PgQuery, Sql, Table};
+use super::{ClickhouseQuery, FromRow, PgQuery, Sql, Table};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Needs, Permission};
@@ -194,8 +194,10 @@ impl PgQuery for OwnSamples {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.batches]
     }
+}
 
-    fn row(row: &Row) -> Result<RowsOfBatch, tokio_postgres::Error> {
+impl FromRow for RowsOfBatch {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let (batch, rows): (i64, i64) = (row.try_get("batch")?, row.try_get("rows")?);
         Ok(RowsOfBatch {
             batch: u64::try_from(batch).unwrap_or_default(),
@@ -245,8 +247,10 @@ impl PgQuery for LostBatches {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<LostBatch, tokio_postgres::Error> {
+impl FromRow for LostBatch {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(LostBatch {
             batch_id: row.try_get("batch_id")?,
             signal: row.try_get("signal")?,
@@ -288,12 +292,10 @@ impl PgQuery for Settled {
                 sum(dead_lettered)::bigint AS dead_lettered
            FROM usage_day WHERE org_id = $1 GROUP BY signal ORDER BY signal"
     }
+}
 
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        Vec::new()
-    }
-
-    fn row(row: &Row) -> Result<SettledOf, tokio_postgres::Error> {
+impl FromRow for SettledOf {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(SettledOf {
             signal: row.try_get("signal")?,
             stored: row.try_get("stored")?,

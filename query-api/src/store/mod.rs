@@ -39,6 +39,6 @@ mod streams;
 
 pub use clickhouse::{BinaryQuery, Clickhouse, ClickhouseQuery, Limits, Piece};
 pub use columns::{Column, List, Map, Table};
-pub use pg::{Pg, PgQuery};
+pub use pg::{FromRow, Pg, PgQuery};
 pub use sql::Sql;
 pub use streams::{Appended, Received, Streams};

@@ -1,8 +1,8 @@
 //! What was sent to channels, what waits, and what was given up: listed, sent again, dropped. What a
 //! receiver said is kept nowhere.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -57,26 +57,28 @@ macro_rules! notification_columns {
     };
 }
 
-fn notification(row: &Row) -> Result<Notification, tokio_postgres::Error> {
-    let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
-        row.try_get::<_, Option<OffsetDateTime>>(column)
-            .map(|at| at.map(Moment::from))
-    };
-    Ok(Notification {
-        id: row.try_get("id")?,
-        alert_id: row.try_get("alert_id")?,
-        channel_id: row.try_get("channel_id")?,
-        event: row.try_get("event")?,
-        idempotency_key: row.try_get("idempotency_key")?,
-        state: row.try_get("state")?,
-        attempts: row.try_get("attempts")?,
-        last_error: row.try_get("last_error")?,
-        last_status: row.try_get("last_status")?,
-        created_at: row.try_get::<_, OffsetDateTime>("created_at")?.into(),
-        attempted_at: maybe("attempted_at")?,
-        next_attempt_at: maybe("next_attempt_at")?,
-        finished_at: maybe("finished_at")?,
-    })
+impl FromRow for Notification {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let maybe = |column: &str| -> Result<Option<Moment>, tokio_postgres::Error> {
+            row.try_get::<_, Option<OffsetDateTime>>(column)
+                .map(|at| at.map(Moment::from))
+        };
+        Ok(Notification {
+            id: row.try_get("id")?,
+            alert_id: row.try_get("alert_id")?,
+            channel_id: row.try_get("channel_id")?,
+            event: row.try_get("event")?,
+            idempotency_key: row.try_get("idempotency_key")?,
+            state: row.try_get("state")?,
+            attempts: row.try_get("attempts")?,
+            last_error: row.try_get("last_error")?,
+            last_status: row.try_get("last_status")?,
+            created_at: row.try_get::<_, OffsetDateTime>("created_at")?.into(),
+            attempted_at: maybe("attempted_at")?,
+            next_attempt_at: maybe("next_attempt_at")?,
+            finished_at: maybe("finished_at")?,
+        })
+    }
 }
 
 /// A page of notifications, newest first.
@@ -120,10 +122,6 @@ impl PgQuery for Listing {
             &self.limit,
         ]
     }
-
-    fn row(row: &Row) -> Result<Notification, tokio_postgres::Error> {
-        notification(row)
-    }
 }
 
 /// One notification.
@@ -145,10 +143,6 @@ impl PgQuery for NotificationById {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
-    }
-
-    fn row(row: &Row) -> Result<Notification, tokio_postgres::Error> {
-        notification(row)
     }
 }
 

@@ -16,21 +16,33 @@ use tokio_postgres::{CancelToken, Row};
 /// Connections of this process: every slot of a few busy organisations has one.
 const CONNECTIONS: usize = 24;
 
+/// What a row of an answer is read into, by the names of its columns.
+pub trait FromRow: Sized {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// When a column is absent or of another type, which is a defect.
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error>;
+}
+
+/// The only column.
+impl FromRow for String {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        row.try_get(0)
+    }
+}
+
 /// A question to PostgreSQL. `$1` of its SQL is the organisation.
 pub trait PgQuery: Needs {
     /// A row of the answer.
-    type Row;
+    type Row: FromRow;
     /// The statement: static text.
     fn sql(&self) -> &'static str;
 
     /// The parameters from `$2` on.
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)>;
-
-    /// Reads a row.
-    ///
-    /// # Errors
-    /// When a column is of another type, which is a defect.
-    fn row(row: &Row) -> Result<Self::Row, tokio_postgres::Error>;
+    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        Vec::new()
+    }
 }
 
 /// The store.
@@ -85,7 +97,7 @@ impl Pg {
         params.extend(bound.query().params());
         let rows = self.query(bound.query().sql(), &params).await?;
         rows.iter()
-            .map(Q::row)
+            .map(Q::Row::from_row)
             .collect::<Result<_, _>>()
             .map_err(problem)
     }

@@ -1,9 +1,9 @@
 //! Normalization pipelines, one for each signal at most. As with rules, a change takes a control
 //! revision and closes the version before, so that a batch can be made again with the one it used.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
 use super::rules::{NOTIFY, REVISION, hold, scalar};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -50,8 +50,10 @@ impl PgQuery for Pipelines {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
     }
+}
 
-    fn row(row: &Row) -> Result<PipelineRow, tokio_postgres::Error> {
+impl FromRow for PipelineRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(PipelineRow {
             signal: row.try_get("signal")?,
             steps: row.try_get("steps")?,

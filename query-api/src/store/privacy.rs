@@ -2,9 +2,9 @@
 //! rules, a change takes a control revision (the table's trigger does) and closes the version
 //! before, so that a batch can be made again with what it used.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
 use super::rules::{hold, scalar};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -60,8 +60,10 @@ impl PgQuery for PolicyVersions {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<PolicyRow, tokio_postgres::Error> {
+impl FromRow for PolicyRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let changed_at: Option<OffsetDateTime> = row.try_get("changed_at")?;
         Ok(PolicyRow {
             revision: row.try_get("from_revision")?,
@@ -109,8 +111,10 @@ impl PgQuery for PepperVersions {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<PepperRow, tokio_postgres::Error> {
+impl FromRow for PepperRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(PepperRow {
             version: row.try_get("version")?,
             made_by: row.try_get("made_by")?,
@@ -151,8 +155,10 @@ impl PgQuery for Peppers {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<Key, tokio_postgres::Error> {
+impl FromRow for Key {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Key {
             version: row.try_get("version")?,
             pepper: row.try_get("pepper")?,

@@ -1,9 +1,9 @@
 //! Many rules at once, each made, renewed or left as it is, under one revision; and what of all
 //! rules counts for coverage.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
 use super::rules::{NOTIFY, REVISION, hold, scalar};
+use super::{FromRow, PgQuery};
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
 use deadpool_postgres::Transaction;
@@ -46,12 +46,10 @@ impl PgQuery for Mapping {
         "SELECT enabled, body ->> 'severity' AS severity, body -> 'attack' AS attack
            FROM rule WHERE org_id = $1 AND until_revision IS NULL"
     }
+}
 
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        Vec::new()
-    }
-
-    fn row(row: &Row) -> Result<MappedRule, tokio_postgres::Error> {
+impl FromRow for MappedRule {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let severity: Option<&str> = row.try_get("severity")?;
         let attack: Option<Value> = row.try_get("attack")?;
         let ids = attack.as_ref().and_then(Value::as_array).into_iter();

@@ -1,8 +1,8 @@
 //! Rules and their versions. Every change takes a control revision, closes the version before and
 //! writes the next, so that a batch can be recomputed with the rules it used.
 
-use super::PgQuery;
 use super::pg::{Pg, problem};
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
@@ -47,17 +47,19 @@ macro_rules! rule_columns {
     };
 }
 
-fn rule(row: &Row) -> Result<RuleRow, tokio_postgres::Error> {
-    Ok(RuleRow {
-        id: row.try_get("id")?,
-        version: row.try_get("version")?,
-        enabled: row.try_get("enabled")?,
-        builtin: row.try_get("builtin")?,
-        rule: row.try_get("body")?,
-        changed_by: row.try_get("changed_by")?,
-        changed_at: row.try_get::<_, OffsetDateTime>("changed_at")?.into(),
-        current: row.try_get("current")?,
-    })
+impl FromRow for RuleRow {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(RuleRow {
+            id: row.try_get("id")?,
+            version: row.try_get("version")?,
+            enabled: row.try_get("enabled")?,
+            builtin: row.try_get("builtin")?,
+            rule: row.try_get("body")?,
+            changed_by: row.try_get("changed_by")?,
+            changed_at: row.try_get::<_, OffsetDateTime>("changed_at")?.into(),
+            current: row.try_get("current")?,
+        })
+    }
 }
 
 /// A page of present rules, by id.
@@ -95,10 +97,6 @@ impl PgQuery for Listing {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.enabled, &self.text, &self.after, &self.limit]
     }
-
-    fn row(row: &Row) -> Result<RuleRow, tokio_postgres::Error> {
-        rule(row)
-    }
 }
 
 /// All versions of a rule, newest first.
@@ -120,10 +118,6 @@ impl PgQuery for Versions {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.0]
-    }
-
-    fn row(row: &Row) -> Result<RuleRow, tokio_postgres::Error> {
-        rule(row)
     }
 }
 

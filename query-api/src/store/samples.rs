@@ -5,8 +5,8 @@
 //! the rates of a range times their step add up to the whole increase. A rollup keeps its samples
 //! in order, which makes the same sequence of them.
 
-use super::PgQuery;
 use super::pg::{instant, pg_range};
+use super::{FromRow, PgQuery};
 use crate::ask::TimeRange;
 use crate::principal::{Needs, Permission};
 use millrace_shared::limits::NS_PER_SECOND;
@@ -259,8 +259,10 @@ impl PgQuery for Samples {
             &self.back_to,
         ]
     }
+}
 
-    fn row(row: &Row) -> Result<Step, tokio_postgres::Error> {
+impl FromRow for Step {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Step {
             group: row.try_get("grp")?,
             slot: row.try_get("slot")?,

@@ -1,6 +1,6 @@
 //! The metric catalog: series, names, labels and their values.
 
-use super::PgQuery;
+use super::{FromRow, PgQuery};
 use crate::principal::{Needs, Permission};
 use serde::Serialize;
 use serde_json::Value;
@@ -60,8 +60,10 @@ impl PgQuery for SeriesOf {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.name, &self.labels, &self.service, &self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<Series, tokio_postgres::Error> {
+impl FromRow for Series {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let stored: Value = row.try_get("labels")?;
         let mut labels = BTreeMap::new();
         for (name, value) in stored.as_object().into_iter().flatten() {
@@ -121,8 +123,10 @@ impl PgQuery for Names {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.contains, &self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<MetricName, tokio_postgres::Error> {
+impl FromRow for MetricName {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(MetricName {
             name: row.try_get("name")?,
             kind: row.try_get("type")?,
@@ -159,10 +163,6 @@ impl PgQuery for LabelNames {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.name, &self.limit]
     }
-
-    fn row(row: &Row) -> Result<String, tokio_postgres::Error> {
-        row.try_get("label")
-    }
 }
 
 /// The values of a label, in one metric or in all.
@@ -189,9 +189,5 @@ impl PgQuery for LabelValues {
 
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.label, &self.name, &self.limit]
-    }
-
-    fn row(row: &Row) -> Result<String, tokio_postgres::Error> {
-        row.try_get("value")
     }
 }

@@ -1,7 +1,7 @@
 //! What the SOC overview is made of, from audit events and alerts. The formulas are elsewhere: here
 //! is only counting.
 
-use super::{ClickhouseQuery, PgQuery, Sql, Table};
+use super::{ClickhouseQuery, FromRow, PgQuery, Sql, Table};
 use crate::ask::{Scan, TimeRange};
 use crate::principal::{Needs, Permission};
 use serde::Deserialize;
@@ -144,8 +144,10 @@ impl PgQuery for AlertCounts {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.start, &self.end]
     }
+}
 
-    fn row(row: &Row) -> Result<AlertTotals, tokio_postgres::Error> {
+impl FromRow for AlertTotals {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(AlertTotals {
             active: row.try_get("active")?,
             resolved: row.try_get("resolved")?,
@@ -198,8 +200,10 @@ impl PgQuery for AlertTypes {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.start, &self.end]
     }
+}
 
-    fn row(row: &Row) -> Result<AlertType, tokio_postgres::Error> {
+impl FromRow for AlertType {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(AlertType {
             alert_type: row.try_get("alert_type")?,
             alerts: row.try_get("alerts")?,

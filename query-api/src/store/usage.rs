@@ -1,6 +1,6 @@
 //! Usage by day, and who sends.
 
-use super::PgQuery;
+use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::principal::{Needs, Permission};
 use serde::Serialize;
@@ -60,8 +60,10 @@ impl PgQuery for UsageDays {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.from, &self.to]
     }
+}
 
-    fn row(row: &Row) -> Result<UsageDay, tokio_postgres::Error> {
+impl FromRow for UsageDay {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(UsageDay {
             day: row.try_get("day")?,
             signal: row.try_get("signal")?,
@@ -121,8 +123,10 @@ impl PgQuery for Sources {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.signal, &self.limit]
     }
+}
 
-    fn row(row: &Row) -> Result<Source, tokio_postgres::Error> {
+impl FromRow for Source {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Source {
             signal: row.try_get("signal")?,
             key_id: row.try_get("key_id")?,
