@@ -1,4 +1,4 @@
-//! One vector pass over a window of 64 bytes, or over two windows side by side: one bit mask per
+//! One pass over a window of 64 bytes, or over two or four windows side by side: one bit mask per
 //! kind of byte.
 //!
 //! The windows are turned first: bit k of the n-th plane is the n-th bit of byte k. Kinds of bytes
@@ -6,47 +6,75 @@
 //! every kind (the parallel bit streams of Cameron, "A Case Study in SIMD Text Processing with
 //! Parallel Bit Streams", PPoPP 2008).
 //!
-//! Reads bytes only; what a pattern of bits may mean is decided in `triggers`.
+//! Reads bytes only; what a pattern of bits may mean is decided in `triggers`. Everything here is
+//! compiled once for every level of vector instructions, into whatever was dispatched by the level:
+//! hence `inline(always)`.
 
-use std::ops::{BitAnd, BitOr, Not, Shl, Shr};
+use std::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
 
-use wide::{bytemuck, u8x16, u64x2};
+use fearless_simd::prelude::*;
+use fearless_simd::{u8x16, u64x2, u64x4};
 
 /// Bytes per window: one bit each in a `u64`.
 pub(crate) const BLOCK: usize = 64;
 const LANE: usize = 16;
 
-/// A bit per byte: of one window, or of two in the halves of a vector.
+/// A bit per byte: of one window, or of several in the parts of a vector.
 pub(crate) trait Bits:
     Copy
     + BitAnd<Output = Self>
     + BitOr<Output = Self>
+    + BitXor<Output = Self>
     + Not<Output = Self>
     + Shl<u32, Output = Self>
     + Shr<u32, Output = Self>
 {
-    /// No bit.
-    const NONE: Self;
-
     /// The sum as numbers, window by window: a carry walks along a row of bits.
     fn carry(self, bits: Self) -> Self;
+
+    /// The bits of one window.
+    fn of_window(self, index: usize) -> u64;
+
+    /// No bit, for as many windows.
+    #[inline(always)]
+    fn none(self) -> Self {
+        self & !self
+    }
 }
 
 impl Bits for u64 {
-    const NONE: u64 = 0;
-
     #[inline(always)]
     fn carry(self, bits: u64) -> u64 {
         self.wrapping_add(bits)
     }
-}
-
-impl Bits for u64x2 {
-    const NONE: u64x2 = u64x2::splat(0);
 
     #[inline(always)]
-    fn carry(self, bits: u64x2) -> u64x2 {
+    fn of_window(self, _: usize) -> u64 {
+        self
+    }
+}
+
+impl<S: Simd> Bits for u64x2<S> {
+    #[inline(always)]
+    fn carry(self, bits: u64x2<S>) -> u64x2<S> {
         self + bits
+    }
+
+    #[inline(always)]
+    fn of_window(self, index: usize) -> u64 {
+        self.as_slice().get(index).copied().unwrap_or(0)
+    }
+}
+
+impl<S: Simd> Bits for u64x4<S> {
+    #[inline(always)]
+    fn carry(self, bits: u64x4<S>) -> u64x4<S> {
+        self + bits
+    }
+
+    #[inline(always)]
+    fn of_window(self, index: usize) -> u64 {
+        self.as_slice().get(index).copied().unwrap_or(0)
     }
 }
 
@@ -101,64 +129,86 @@ struct Planes<B>([B; 8]);
 
 impl Masks<u64> {
     /// The masks of the up to 64 bytes at `offset`, in as many lanes as there are bytes for.
-    #[inline]
-    pub(crate) fn at(text: &[u8], offset: usize) -> Masks<u64> {
-        let rest = text.get(offset..).unwrap_or_default();
-        match rest.len() {
-            0 => Planes([0; 8]).masks(),
-            1..=16 => Masks::of([tail(text, rest)]),
-            17..=32 => Masks::of([lane(rest, 0), tail(text, rest)]),
-            33..=48 => Masks::of([lane(rest, 0), lane(rest, 1), tail(text, rest)]),
-            49..64 => Masks::of([
-                lane(rest, 0),
-                lane(rest, 1),
-                lane(rest, 2),
-                tail(text, rest),
-            ]),
-            _ => Masks::of([lane(rest, 0), lane(rest, 1), lane(rest, 2), lane(rest, 3)]),
-        }
-    }
-
     #[inline(always)]
-    fn of<const LANES: usize>(lanes: [u8x16; LANES]) -> Masks<u64> {
+    pub(crate) fn at<S: Simd>(simd: S, text: &[u8], offset: usize) -> Masks<u64> {
+        let rest = text.get(offset..).unwrap_or_default();
         let mut planes = Planes([0; 8]);
-        for (index, bytes) in lanes.into_iter().enumerate() {
-            planes.add(bytes, index * LANE);
+        match rest.len().min(BLOCK).checked_sub(LANE) {
+            None => planes.add(short(simd, rest), 0),
+            // Whole lanes, and a last one that overlaps them: both say the same there.
+            Some(last) => {
+                planes.add(lane(simd, rest, 0), 0);
+                if last > LANE {
+                    planes.add(lane(simd, rest, LANE), LANE);
+                }
+                if last > 2 * LANE {
+                    planes.add(lane(simd, rest, 2 * LANE), 2 * LANE);
+                }
+                planes.add(lane(simd, rest, last), last);
+            }
         }
         planes.masks()
     }
 }
 
-impl Masks<u64x2> {
+impl<S: Simd> Masks<u64x2<S>> {
     /// The masks of the 64 bytes at each of two places.
     #[inline(always)]
-    pub(crate) fn at_both(text: &[u8], first: usize, second: usize) -> Masks<u64x2> {
-        let [a, b, c, d] = columns(text, first);
-        let [e, f, g, h] = columns(text, second);
-        let rows = [
-            a.unpack_lo(e),
-            a.unpack_hi(e),
-            b.unpack_lo(f),
-            b.unpack_hi(f),
-            c.unpack_lo(g),
-            c.unpack_hi(g),
-            d.unpack_lo(h),
-            d.unpack_hi(h),
+    pub(crate) fn of_two(simd: S, text: &[u8], places: [usize; 2]) -> Masks<u64x2<S>> {
+        let [first, second] = places;
+        let [a01, a23, a45, a67] = columns(simd, text, first);
+        let [b01, b23, b45, b67] = columns(simd, text, second);
+        let low = [
+            a01.zip_low(b01),
+            a01.zip_high(b01),
+            a23.zip_low(b23),
+            a23.zip_high(b23),
         ];
-        Planes(turned(rows)).masks()
+        let high = [
+            a45.zip_low(b45),
+            a45.zip_high(b45),
+            a67.zip_low(b67),
+            a67.zip_high(b67),
+        ];
+        turned(low, high, |pattern| u64x2::splat(simd, pattern)).masks()
+    }
+}
+
+impl<S: Simd> Masks<u64x4<S>> {
+    /// The masks of the 64 bytes at each of four places.
+    #[inline(always)]
+    pub(crate) fn of_four(simd: S, text: &[u8], places: [usize; 4]) -> Masks<u64x4<S>> {
+        let [first, second, third, fourth] = places;
+        let [a01, a23, a45, a67] = columns(simd, text, first);
+        let [b01, b23, b45, b67] = columns(simd, text, second);
+        let [c01, c23, c45, c67] = columns(simd, text, third);
+        let [d01, d23, d45, d67] = columns(simd, text, fourth);
+        let (r01, r23) = ([a01, b01, c01, d01], [a23, b23, c23, d23]);
+        let (r45, r67) = ([a45, b45, c45, d45], [a67, b67, c67, d67]);
+        let low = [lower(r01), upper(r01), lower(r23), upper(r23)];
+        let high = [lower(r45), upper(r45), lower(r67), upper(r67)];
+        turned(low, high, |pattern| u64x4::splat(simd, pattern)).masks()
     }
 }
 
 impl Planes<u64> {
+    /// Adds the bits of a lane at its place.
     #[inline(always)]
-    fn add(&mut self, lane: u8x16, shift: usize) {
+    fn add<S: Simd>(&mut self, lane: u8x16<S>, place: usize) {
         let mut bytes = lane;
         for plane in self.0.iter_mut().rev() {
-            *plane |= u64::from(bytes.to_bitmask()) << shift;
+            *plane |= signs(bytes) << place;
             // The next bit becomes the sign.
             bytes += bytes;
         }
     }
+}
+
+/// The highest bit of every byte.
+#[inline(always)]
+fn signs<S: Simd>(bytes: u8x16<S>) -> u64 {
+    let signed: fearless_simd::i8x16<S> = bytes.bitcast();
+    signed.simd_lt(0).to_bitmask()
 }
 
 impl<B: Bits> Planes<B> {
@@ -211,86 +261,101 @@ impl<B: Bits> Planes<B> {
 
 /// The bytes of a window, those that lie eight apart together, two such columns in a vector.
 #[inline(always)]
-fn columns(text: &[u8], offset: usize) -> [u64x2; 4] {
+fn columns<S: Simd>(simd: S, text: &[u8], offset: usize) -> [u64x2<S>; 4] {
     let rest = text.get(offset..).unwrap_or_default();
-    let Some(block) = rest.first_chunk::<BLOCK>() else {
-        return [u64x2::NONE; 4];
+    let block = rest.first_chunk::<BLOCK>().unwrap_or(&[0; BLOCK]);
+    let (lanes, _) = block.as_chunks::<LANE>();
+    let &[a, b, c, d] = lanes else {
+        return [u64x2::splat(simd, 0); 4];
     };
-    let [a, b, c, d]: [u8x16; 4] = bytemuck::cast(*block);
-    let (low, high) = (u8x16::unpack_low, u8x16::unpack_high);
-    let (r04, r15, r26, r37) = (low(a, c), high(a, c), low(b, d), high(b, d));
-    let (even, odd) = (low(r04, r26), low(r15, r37));
-    let (even_high, odd_high) = (high(r04, r26), high(r15, r37));
+    let (a, b) = (u8x16::simd_from(simd, a), u8x16::simd_from(simd, b));
+    let (c, d) = (u8x16::simd_from(simd, c), u8x16::simd_from(simd, d));
+    let (r04, r15, r26, r37) = (a.zip_low(c), a.zip_high(c), b.zip_low(d), b.zip_high(d));
+    let (even, odd) = (r04.zip_low(r26), r15.zip_low(r37));
+    let (even_high, odd_high) = (r04.zip_high(r26), r15.zip_high(r37));
     [
-        bytemuck::cast(low(even, odd)),
-        bytemuck::cast(high(even, odd)),
-        bytemuck::cast(low(even_high, odd_high)),
-        bytemuck::cast(high(even_high, odd_high)),
+        even.zip_low(odd).bitcast(),
+        even.zip_high(odd).bitcast(),
+        even_high.zip_low(odd_high).bitcast(),
+        even_high.zip_high(odd_high).bitcast(),
     ]
+}
+
+/// The first of two columns of four windows.
+#[inline(always)]
+fn lower<S: Simd>([a, b, c, d]: [u64x2<S>; 4]) -> u64x4<S> {
+    a.zip_low(b).combine(c.zip_low(d))
+}
+
+/// The second of two columns of four windows.
+#[inline(always)]
+fn upper<S: Simd>([a, b, c, d]: [u64x2<S>; 4]) -> u64x4<S> {
+    a.zip_high(b).combine(c.zip_high(d))
 }
 
 /// Turns eight rows of eight bits at every byte: the n-th bits of all rows become the n-th row.
 /// Halves of halves change places, as in Warren, "Hacker's Delight", 7-3.
 #[inline(always)]
-fn turned(rows: [u64x2; 8]) -> [u64x2; 8] {
-    let [a, b, c, d, e, f, g, h] = rows;
-    let halves = u64x2::splat(0x0f0f_0f0f_0f0f_0f0f);
-    let (a, e) = exchanged::<4>(a, e, halves);
-    let (b, f) = exchanged::<4>(b, f, halves);
-    let (c, g) = exchanged::<4>(c, g, halves);
-    let (d, h) = exchanged::<4>(d, h, halves);
-    let quarters = u64x2::splat(0x3333_3333_3333_3333);
-    let (a, c) = exchanged::<2>(a, c, quarters);
-    let (b, d) = exchanged::<2>(b, d, quarters);
-    let (e, g) = exchanged::<2>(e, g, quarters);
-    let (f, h) = exchanged::<2>(f, h, quarters);
-    let eighths = u64x2::splat(0x5555_5555_5555_5555);
-    let (a, b) = exchanged::<1>(a, b, eighths);
-    let (c, d) = exchanged::<1>(c, d, eighths);
-    let (e, f) = exchanged::<1>(e, f, eighths);
-    let (g, h) = exchanged::<1>(g, h, eighths);
-    [a, b, c, d, e, f, g, h]
+fn turned<B: Bits>(low: [B; 4], high: [B; 4], every: impl Fn(u64) -> B) -> Planes<B> {
+    let ([a, b, c, d], [e, f, g, h]) = (low, high);
+    let halves = every(0x0f0f_0f0f_0f0f_0f0f);
+    let (a, e) = exchanged::<4, B>(a, e, halves);
+    let (b, f) = exchanged::<4, B>(b, f, halves);
+    let (c, g) = exchanged::<4, B>(c, g, halves);
+    let (d, h) = exchanged::<4, B>(d, h, halves);
+    let quarters = every(0x3333_3333_3333_3333);
+    let (a, c) = exchanged::<2, B>(a, c, quarters);
+    let (b, d) = exchanged::<2, B>(b, d, quarters);
+    let (e, g) = exchanged::<2, B>(e, g, quarters);
+    let (f, h) = exchanged::<2, B>(f, h, quarters);
+    let eighths = every(0x5555_5555_5555_5555);
+    let (a, b) = exchanged::<1, B>(a, b, eighths);
+    let (c, d) = exchanged::<1, B>(c, d, eighths);
+    let (e, f) = exchanged::<1, B>(e, f, eighths);
+    let (g, h) = exchanged::<1, B>(g, h, eighths);
+    Planes([a, b, c, d, e, f, g, h])
 }
 
 /// The upper bits of one row in exchange for the lower ones of another.
 #[inline(always)]
-fn exchanged<const BY: u32>(one: u64x2, other: u64x2, low: u64x2) -> (u64x2, u64x2) {
+fn exchanged<const BY: u32, B: Bits>(one: B, other: B, low: B) -> (B, B) {
     let moved = (one >> BY ^ other) & low;
     (one ^ moved << BY, other ^ moved)
 }
 
-/// A whole lane.
+/// The sixteen bytes at a place.
 #[inline(always)]
-fn lane(rest: &[u8], index: usize) -> u8x16 {
+fn lane<S: Simd>(simd: S, rest: &[u8], place: usize) -> u8x16<S> {
     let bytes = rest
-        .get(index * LANE..)
+        .get(place..)
         .and_then(|lane| lane.first_chunk::<LANE>());
-    u8x16::new(bytes.copied().unwrap_or_default())
+    u8x16::simd_from(simd, bytes.copied().unwrap_or_default())
 }
 
-/// The last lane, filled up with zeros. Read as the last bytes of the text and shifted into place,
-/// which is faster than a copy of unknown length.
+/// Fewer bytes than sixteen, filled up with zeros. Read as the first and the last eight or four, laid
+/// over each other, which is faster than a copy of unknown length.
 #[inline(always)]
-fn tail(text: &[u8], rest: &[u8]) -> u8x16 {
-    let missing = u32::try_from(rest.len().wrapping_neg() % LANE).unwrap_or(0);
-    let bytes = if let Some(last) = text.last_chunk::<LANE>() {
-        u128::from_le_bytes(*last) >> (8 * missing)
-    } else if let (Some(head), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
-        let high = u64::from_le_bytes(*last)
-            .checked_shr(8 * missing)
-            .unwrap_or(0);
-        u128::from(u64::from_le_bytes(*head)) | u128::from(high) << 64
+fn short<S: Simd>(simd: S, rest: &[u8]) -> u8x16<S> {
+    let far = |size: usize| u32::try_from(8 * rest.len().saturating_sub(size)).unwrap_or(0);
+    let bytes = if let (Some(head), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>())
+    {
+        let last = u128::from(u64::from_le_bytes(*last)) << (far(8) & 127);
+        u128::from(u64::from_le_bytes(*head)) | last
+    } else if let (Some(head), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        let last = u64::from(u32::from_le_bytes(*last)) << (far(4) & 63);
+        u128::from(u64::from(u32::from_le_bytes(*head)) | last)
     } else {
         rest.iter()
             .rev()
             .fold(0, |bytes, byte| bytes << 8 | u128::from(*byte))
     };
-    u8x16::new(bytes.to_le_bytes())
+    u8x16::simd_from(simd, bytes.to_le_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
     /// The same, byte by byte.
@@ -301,9 +366,9 @@ mod tests {
             .fold(0, |mask, (index, _)| mask | 1 << index)
     }
 
-    /// One of two windows.
-    fn of_window(masks: &Masks<u64x2>, index: usize) -> Masks<u64> {
-        let of = |bits: u64x2| bits.to_array()[index];
+    /// One of several windows.
+    fn of_window<B: Bits>(masks: &Masks<B>, index: usize) -> Masks<u64> {
+        let of = |bits: B| bits.of_window(index);
         Masks {
             digit: of(masks.digit),
             letter: of(masks.letter),
@@ -337,7 +402,7 @@ mod tests {
         #[test]
         fn every_mask_is_right(text in bytes(1..200), at in 0usize..3) {
             let offset = at * BLOCK;
-            let masks = Masks::at(&text, offset);
+            let masks = dispatch!(Level::new(), simd => Masks::at(simd, &text, offset));
             let is = |kind: fn(u8) -> bool| slowly(&text, offset, kind);
             prop_assert_eq!(masks.digit, is(|byte| byte.is_ascii_digit()));
             prop_assert_eq!(masks.word, is(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
@@ -372,12 +437,27 @@ mod tests {
         }
 
         #[test]
-        fn two_windows_are_as_one_and_one(text in bytes(64..200), first in 0usize..100, second in 0usize..100) {
-            let last = text.len() - BLOCK;
-            let (first, second) = (first.min(last), second.min(last));
-            let both = Masks::at_both(&text, first, second);
-            prop_assert_eq!(of_window(&both, 0), Masks::at(&text, first));
-            prop_assert_eq!(of_window(&both, 1), Masks::at(&text, second));
+        fn windows_abreast_are_as_one_by_one(
+            text in bytes(64..300),
+            places in proptest::array::uniform4(0usize..300),
+        ) {
+            let places = places.map(|place| place.min(text.len() - BLOCK));
+            for level in [Level::baseline(), Level::new()] {
+                dispatch!(level, simd => {
+                    let (four, two) = (
+                        Masks::of_four(simd, &text, places),
+                        Masks::of_two(simd, &text, [places[0], places[1]]),
+                    );
+                    for (index, place) in places.into_iter().enumerate() {
+                        let alone = Masks::at(simd, &text, place);
+                        prop_assert_eq!(of_window(&four, index), alone);
+                        if index < 2 {
+                            prop_assert_eq!(of_window(&two, index), alone);
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
         }
     }
 }

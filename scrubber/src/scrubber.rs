@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
+use fearless_simd::Level;
 
 use crate::class::{Class, ClassSet};
 use crate::detect::{self, Scene};
@@ -81,6 +82,8 @@ pub struct Scrubber {
     looked_for: ClassSet,
     keys: Keys,
     pepper: Pepper,
+    /// The vector instructions of the machine.
+    level: Level,
 }
 
 impl std::fmt::Debug for Scrubber {
@@ -113,6 +116,7 @@ impl Scrubber {
                 lower_set(&policy.plain_keys),
             ),
             pepper,
+            level: Level::new(),
         };
         for rule in &policy.paths {
             let index = scrubber.tables.len();
@@ -198,7 +202,7 @@ impl Scrubber {
             kind: plan.kind,
         };
         let mut spans = spans::none(arena);
-        detect::run(&scene, &mut spans);
+        detect::run(self.level, &scene, &mut spans);
         if spans.is_empty() {
             return None;
         }
@@ -232,7 +236,7 @@ impl Scrubber {
 
     /// Looks at the texts of a sheet for whatever any path is looked at.
     pub(crate) fn read(&self, sheet: &mut Sheet) {
-        sheet.read(self.looked_for, &self.keys);
+        sheet.read(self.level, self.looked_for, &self.keys);
     }
 
     /// What hashes and pseudonyms are made with.
@@ -299,6 +303,7 @@ impl Scrubber {
             }
             spans.clear();
             detect::run(
+                self.level,
                 &Scene {
                     text: scrubbed,
                     active,

@@ -3,6 +3,8 @@
 //! Says which of the texts may hold something; whether they do is for each by itself. Never misses
 //! one: what lies between the texts is no part of any shape.
 
+use fearless_simd::Level;
+
 use crate::class::ClassSet;
 use crate::detect::{self, MIN_TEXT};
 use crate::keys::Keys;
@@ -61,13 +63,14 @@ impl Sheet {
     }
 
     /// Looks at all texts.
-    pub(crate) fn read(&mut self, active: ClassSet, keys: &Keys) {
+    pub(crate) fn read(&mut self, level: Level, active: ClassSet, keys: &Keys) {
         if self.length == 0 {
             return;
         }
         let text = self.bytes.get(..self.length.clamp(BLOCK, BYTES));
         let marked = &mut self.suspects;
-        detect::suspects(text.unwrap_or_default(), active, keys, |offset, bits| {
+        let text = text.unwrap_or_default();
+        detect::suspects(level, text, active, keys, |offset, bits| {
             let (word, shift) = (offset / BLOCK, offset % BLOCK);
             // What is shifted out belongs to the next word, in two steps where that is all.
             let over = bits >> 1 >> (BLOCK - 1 - shift);
@@ -115,7 +118,7 @@ mod tests {
         ];
         let mut sheet = Sheet::new();
         let looks = texts.map(|text| sheet.add(text));
-        sheet.read(ClassSet::ALL, &Keys::default());
+        sheet.read(Level::new(), ClassSet::ALL, &Keys::default());
         let told = looks.iter().zip(texts);
         let told: Vec<&str> = told
             .filter(|(look, text)| sheet.suspects(**look, text))
@@ -143,7 +146,7 @@ mod tests {
             BYTES / (MAX_TEXT + 1)
         );
         assert_eq!(sheet.add(&"x".repeat(BYTES)), Look::Apart);
-        sheet.read(ClassSet::ALL, &Keys::default());
+        sheet.read(Level::new(), ClassSet::ALL, &Keys::default());
     }
 
     proptest! {
@@ -160,7 +163,7 @@ mod tests {
             let mut text = " ".repeat(length);
             text.replace_range(mark..=mark, "@");
             let (look, last) = (sheet.add(&text), sheet.add("     "));
-            sheet.read(ClassSet::ALL, &Keys::default());
+            sheet.read(Level::new(), ClassSet::ALL, &Keys::default());
             prop_assert!(sheet.suspects(look, &text));
             prop_assert!(!sheet.suspects(last, "     "));
             for (look, blank) in looks.into_iter().zip(&blanks) {

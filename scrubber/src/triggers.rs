@@ -1,10 +1,8 @@
 //! Which positions of a window deserve a detector: shapes of bits, decided for 64 positions at once,
-//! or for two windows side by side.
+//! or for several windows side by side.
 //!
 //! A trigger may be wrong, never missing: detectors judge, triggers only save them the work. All
 //! shapes are short, so that windows that overlap a little cut none in two.
-
-use wide::u64x2;
 
 use crate::class::{Class, ClassSet};
 use crate::masks::{Bits, Masks};
@@ -31,6 +29,16 @@ impl Asked<u64> {
         unseen: 0,
     };
 
+    /// None, where fewer windows are left than are looked at side by side.
+    pub(crate) const NONE: Asked<u64> = Asked {
+        counts: 0,
+        unseen: 0,
+    };
+
+    /// Those of a window that begins and ends inside the text.
+    pub(crate) const MIDST: Asked<u64> =
+        Asked::within((u64::MAX << BEHIND) & (u64::MAX >> REACH), BEHIND);
+
     /// Those of a window that begins inside the text, or at its start.
     pub(crate) const fn within(counts: u64, offset: usize) -> Asked<u64> {
         let unseen = if offset == 0 {
@@ -42,12 +50,20 @@ impl Asked<u64> {
     }
 }
 
-impl Asked<u64x2> {
-    /// Those of two windows.
-    pub(crate) const fn both(first: Asked<u64>, second: Asked<u64>) -> Asked<u64x2> {
+impl<B> Asked<B> {
+    /// Those of several windows, which the function lays side by side.
+    #[inline(always)]
+    pub(crate) fn abreast<const WINDOWS: usize>(
+        windows: &[(usize, Asked<u64>); WINDOWS],
+        lay: impl Fn([u64; WINDOWS]) -> B,
+    ) -> Asked<B> {
+        let (mut counts, mut unseen) = ([0; WINDOWS], [0; WINDOWS]);
+        for ((counts, unseen), (_, asked)) in counts.iter_mut().zip(&mut unseen).zip(windows) {
+            (*counts, *unseen) = (asked.counts, asked.unseen);
+        }
         Asked {
-            counts: u64x2::new([first.counts, second.counts]),
-            unseen: u64x2::new([first.unseen, second.unseen]),
+            counts: lay(counts),
+            unseen: lay(unseen),
         }
     }
 }
@@ -131,8 +147,8 @@ impl<B: Bits> Triggers<B> {
             digits: numbers(masks, digits, asked.unseen),
             groups: groups(masks, digits, asked.counts),
             iban: seen_start & letter & letter >> 1 & digits >> 2,
-            ipv4: B::NONE,
-            ipv6: B::NONE,
+            ipv4: digit.none(),
+            ipv6: digit.none(),
         };
         if active.contains(Class::Ipv4) {
             triggers.ipv4 = dot & digit << 1 & digit >> 1;
@@ -150,13 +166,18 @@ impl<B: Bits> Triggers<B> {
         (self.sign | self.colon) & counts
     }
 
+    /// The starts of long words: most are no tokens.
+    #[inline(always)]
+    pub(crate) fn words(&self, counts: B) -> B {
+        self.token & counts
+    }
+
     /// All but those.
     #[inline(always)]
     pub(crate) fn others(&self, counts: B) -> B {
         let counted = self.mark
             | self.quote
             | self.flag
-            | self.token
             | self.scheme
             | self.dashes
             | self.home
@@ -170,16 +191,17 @@ impl<B: Bits> Triggers<B> {
 }
 
 impl Triggers<u64> {
-    /// Those that count, with these of the marks between names and values only.
+    /// Those that count, with these of the marks between names and values only, and these starts
+    /// of long words.
     #[inline(always)]
-    pub(crate) const fn counted(self, counts: u64, names: u64) -> Triggers<u64> {
+    pub(crate) const fn counted(self, counts: u64, names: u64, words: u64) -> Triggers<u64> {
         Triggers {
             mark: self.mark & counts,
             sign: self.sign & names,
             colon: self.colon & names,
             quote: self.quote & counts,
             flag: self.flag & counts,
-            token: self.token & counts,
+            token: words,
             scheme: self.scheme & counts,
             dashes: self.dashes & counts,
             home: self.home & counts,
@@ -193,10 +215,11 @@ impl Triggers<u64> {
     }
 }
 
-impl Triggers<u64x2> {
-    /// Those of one of the two windows, which the function takes.
+impl<B: Bits> Triggers<B> {
+    /// Those of one of the windows.
     #[inline(always)]
-    pub(crate) fn of_window(&self, take: impl Fn(u64x2) -> u64) -> Triggers<u64> {
+    pub(crate) fn of_window(&self, index: usize) -> Triggers<u64> {
+        let take = |bits: B| bits.of_window(index);
         Triggers {
             mark: take(self.mark),
             sign: take(self.sign),
@@ -299,10 +322,12 @@ fn groups<B: Bits>(masks: &Masks<B>, two: B, counts: B) -> B {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fearless_simd::{Level, dispatch};
 
     fn of(text: &str) -> Triggers<u64> {
-        let triggers = Triggers::of(&Masks::at(text.as_bytes(), 0), &Asked::ALL, ClassSet::ALL);
-        triggers.counted(u64::MAX, u64::MAX)
+        let masks = dispatch!(Level::new(), simd => Masks::at(simd, text.as_bytes(), 0));
+        let triggers = Triggers::of(&masks, &Asked::ALL, ClassSet::ALL);
+        triggers.counted(u64::MAX, u64::MAX, triggers.token)
     }
 
     #[test]
@@ -353,9 +378,10 @@ mod tests {
             "/usr/lib/x86_64 /host",
             "be (bad) on 100 % + more",
         ] {
-            let masks = Masks::at(text.as_bytes(), 0);
+            let masks = dispatch!(Level::new(), simd => Masks::at(simd, text.as_bytes(), 0));
             let triggers = Triggers::of(&masks, &Asked::ALL, ClassSet::of(Class::Email));
-            let any = triggers.between(u64::MAX) | triggers.others(u64::MAX);
+            let named = triggers.between(u64::MAX) | triggers.words(u64::MAX);
+            let any = named | triggers.others(u64::MAX);
             assert_eq!(any, 0, "{text}: {triggers:?}");
         }
     }

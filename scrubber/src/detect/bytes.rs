@@ -216,11 +216,14 @@ impl Context {
     /// wherever they stand: not all of these divide words.
     fn ends(&self, text: &[u8], from: usize, to: usize) -> impl Iterator<Item = usize> {
         let range = text.get(from..to.min(text.len())).unwrap_or_default();
-        let (mut last, mut earlier) = (before(text, from), 0);
+        let mut last = before(text, from);
+        let mut inside = last.is_ascii_alphabetic();
         range.iter().enumerate().filter_map(move |(index, byte)| {
-            let divided = !last.is_ascii_alphabetic() || earlier == b'\\' && is_escape(last);
-            let starts = byte.is_ascii_alphabetic() && divided || *byte >= 0xc0;
-            (earlier, last) = (last, *byte);
+            let letter = byte.is_ascii_alphabetic();
+            let starts = letter && !inside || *byte >= 0xc0;
+            // Behind an escape, such as the `\n` of JSON, another word begins.
+            inside = letter && !(last == b'\\' && is_escape(*byte));
+            last = *byte;
             if !starts || !self.may_start(text, from + index) {
                 return None;
             }

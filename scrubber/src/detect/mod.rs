@@ -18,11 +18,12 @@ mod address;
 #[cfg(test)]
 mod reference;
 
-use wide::u64x2;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u64x2, u64x4};
 
 use crate::class::{Class, ClassSet};
 use crate::keys::{KeyKind, Keys};
-use crate::masks::{BLOCK, Masks};
+use crate::masks::{BLOCK, Bits, Masks};
 use crate::spans::{Span, Spans};
 use crate::triggers::{Asked, BEHIND, REACH, Triggers};
 
@@ -47,108 +48,94 @@ pub(crate) struct Scene<'t> {
 }
 
 /// Adds everything found in the text.
-#[inline]
-pub(crate) fn run(scene: &Scene<'_>, spans: &mut Spans<'_>) {
+#[inline(never)]
+pub(crate) fn run(level: Level, scene: &Scene<'_>, spans: &mut Spans<'_>) {
     let bytes = scene.text.as_bytes();
     if bytes.len() < MIN_TEXT {
         return;
     }
-    let mut looker = Looker { scene, spans };
-    if bytes.len() <= BLOCK {
-        let triggers = Triggers::of(&Masks::at(bytes, 0), &Asked::ALL, scene.active);
-        looker.see(&Window::One(&triggers, u64::MAX), 0);
-    } else {
-        run_windows(scene, looker);
-    }
+    let looker = Looker { scene, spans };
+    dispatch!(level, simd => walk(simd, bytes, scene.active, looker));
     if scene.kind == KeyKind::Phone && scene.active.contains(Class::Phone) {
         spans.extend(phone::value(bytes, 0, bytes.len()));
     }
 }
 
-/// As `run`, for a text of more than one window.
-#[inline(never)]
-fn run_windows(scene: &Scene<'_>, looker: Looker<'_, '_, '_>) {
-    walk(scene.text.as_bytes(), scene.active, looker);
+/// Tells the positions of a text where a detector may find something.
+pub(crate) fn suspects(
+    level: Level,
+    text: &[u8],
+    active: ClassSet,
+    keys: &Keys,
+    tell: impl FnMut(usize, u64),
+) {
+    let teller = Teller { keys, tell };
+    dispatch!(level, simd => walk(simd, text, active, teller));
 }
 
-/// Tells the positions of a text of at least one window where a detector may find something.
-#[inline(never)]
-pub(crate) fn suspects(text: &[u8], active: ClassSet, keys: &Keys, tell: impl FnMut(usize, u64)) {
-    walk(text, active, Teller { text, keys, tell });
-}
-
-/// What is done with the triggers of a window. No closure, so that what is seen needs no memory.
+/// What is done with the triggers of a window.
 trait See {
-    fn see(&mut self, window: &Window<'_>, offset: usize);
+    /// The words of names.
+    fn keys(&self) -> &Keys;
+
+    /// Something may be found at these positions from this place on.
+    fn see(&mut self, place: usize, suspects: u64, triggers: impl FnOnce() -> Triggers<u64>);
 }
 
-/// Asks about the windows of a text of at least one, two at a time.
+/// Asks about all windows of a text: by fours, which is a vector of AVX2, and the last ones by twos.
 #[inline(always)]
-fn walk(text: &[u8], active: ClassSet, mut eye: impl See) {
+fn walk<S: Simd>(simd: S, text: &[u8], active: ClassSet, mut eye: impl See) {
+    if text.len() <= BLOCK {
+        let (place, Asked { counts, .. }) = (0, Asked::ALL);
+        let triggers = Triggers::of(&Masks::at(simd, text, place), &Asked::ALL, active);
+        let names = named(text, eye.keys(), triggers.between(counts), place);
+        let words = made(text, triggers.words(counts), place);
+        let suspects = names | words | triggers.others(counts);
+        if suspects != 0 {
+            eye.see(place, suspects, || triggers.counted(counts, names, words));
+        }
+        return;
+    }
     let mut windows = Windows::of(text);
-    while let Some((first, asked)) = windows.next() {
-        let Some((second, asked_too)) = windows.next() else {
-            let triggers = Triggers::of(&Masks::at(text, first), &asked, active);
-            return eye.see(&Window::One(&triggers, asked.counts), first);
-        };
-        let both = Asked::both(asked, asked_too);
-        let triggers = Triggers::of(&Masks::at_both(text, first, second), &both, active);
-        eye.see(&Window::First(&triggers, both.counts), first);
-        eye.see(&Window::Second(&triggers, both.counts), second);
+    while windows.length - windows.done > FEW {
+        let some = windows.some::<4>();
+        let [(first, _), (second, _), (third, _), (fourth, _)] = some;
+        let asked = Asked::abreast(&some, |bits| u64x4::simd_from(simd, bits));
+        let masks = Masks::of_four(simd, text, [first, second, third, fourth]);
+        let triggers = Triggers::of(&masks, &asked, active);
+        show(text, &some, (&triggers, asked.counts), &mut eye);
+    }
+    while windows.done < windows.length {
+        let some = windows.some::<2>();
+        let [(first, _), (second, _)] = some;
+        let asked = Asked::abreast(&some, |bits| u64x2::simd_from(simd, bits));
+        let masks = Masks::of_two(simd, text, [first, second]);
+        let triggers = Triggers::of(&masks, &asked, active);
+        show(text, &some, (&triggers, asked.counts), &mut eye);
     }
 }
 
-/// The triggers of one window, also of one of two, and its positions that count.
-enum Window<'t> {
-    One(&'t Triggers<u64>, u64),
-    First(&'t Triggers<u64x2>, u64x2),
-    Second(&'t Triggers<u64x2>, u64x2),
-}
-
-impl Window<'_> {
-    #[inline(always)]
-    fn between(&self) -> u64 {
-        match self {
-            Window::One(triggers, counts) => triggers.between(*counts),
-            Window::First(triggers, counts) => first_of(triggers.between(*counts)),
-            Window::Second(triggers, counts) => second_of(triggers.between(*counts)),
-        }
-    }
-
-    #[inline(always)]
-    fn others(&self) -> u64 {
-        match self {
-            Window::One(triggers, counts) => triggers.others(*counts),
-            Window::First(triggers, counts) => first_of(triggers.others(*counts)),
-            Window::Second(triggers, counts) => second_of(triggers.others(*counts)),
-        }
-    }
-
-    /// Those that count, with these of the marks between names and values only.
-    #[inline(always)]
-    fn triggers(&self, names: u64) -> Triggers<u64> {
-        match self {
-            Window::One(triggers, counts) => triggers.counted(*counts, names),
-            Window::First(triggers, counts) => triggers
-                .of_window(first_of)
-                .counted(first_of(*counts), names),
-            Window::Second(triggers, counts) => triggers
-                .of_window(second_of)
-                .counted(second_of(*counts), names),
-        }
-    }
-}
-
+/// Shows what may be found in each of the windows that were looked at side by side.
 #[inline(always)]
-const fn first_of(bits: u64x2) -> u64 {
-    let [first, _] = bits.to_array();
-    first
-}
-
-#[inline(always)]
-const fn second_of(bits: u64x2) -> u64 {
-    let [_, second] = bits.to_array();
-    second
+fn show<B: Bits, const WINDOWS: usize>(
+    text: &[u8],
+    windows: &[(usize, Asked<u64>); WINDOWS],
+    (triggers, counts): (&Triggers<B>, B),
+    eye: &mut impl See,
+) {
+    let between = triggers.between(counts);
+    let (words, others) = (triggers.words(counts), triggers.others(counts));
+    for (index, (place, asked)) in windows.iter().enumerate() {
+        let names = named(text, eye.keys(), between.of_window(index), *place);
+        let words = made(text, words.of_window(index), *place);
+        let suspects = names | words | others.of_window(index);
+        if suspects != 0 {
+            let triggers = triggers.of_window(index);
+            eye.see(*place, suspects, || {
+                triggers.counted(asked.counts, names, words)
+            });
+        }
+    }
 }
 
 /// Where windows of 64 bytes lie in a text of more, and which of their positions count: each
@@ -160,12 +147,39 @@ struct Windows {
     length: usize,
 }
 
+/// How far each window but the first and the last lies behind the one before.
+const STEP: usize = BLOCK - REACH - BEHIND;
+
+/// As much of a text as two windows always hold.
+const FEW: usize = 2 * STEP + REACH;
+
 impl Windows {
     const fn of(text: &[u8]) -> Windows {
         Windows {
             done: 0,
             length: text.len(),
         }
+    }
+
+    /// Where the next windows lie. Where fewer are left, the last stands in for them, and counts
+    /// once.
+    #[inline(always)]
+    fn some<const WINDOWS: usize>(&mut self) -> [(usize, Asked<u64>); WINDOWS] {
+        let start = self.done.wrapping_sub(BEHIND);
+        let mut some = [(start, Asked::MIDST); WINDOWS];
+        if self.done > 0 && start + WINDOWS * STEP + BLOCK < self.length {
+            self.done += WINDOWS * STEP;
+            for (index, (place, _)) in some.iter_mut().enumerate() {
+                *place += index * STEP;
+            }
+            return some;
+        }
+        let mut spare = (0, Asked::NONE);
+        for window in &mut some {
+            *window = self.next().unwrap_or(spare);
+            spare.0 = window.0;
+        }
+        some
     }
 }
 
@@ -194,27 +208,31 @@ struct Looker<'s, 'k, 'a> {
 
 impl See for Looker<'_, '_, '_> {
     #[inline(always)]
-    fn see(&mut self, window: &Window<'_>, offset: usize) {
-        let text = self.scene.text.as_bytes();
-        let names = named(text, self.scene.keys, window.between(), offset);
-        if names | window.others() != 0 {
-            pull(self.scene, &window.triggers(names), offset, self.spans);
-        }
+    fn keys(&self) -> &Keys {
+        self.scene.keys
+    }
+
+    #[inline(always)]
+    fn see(&mut self, place: usize, _: u64, triggers: impl FnOnce() -> Triggers<u64>) {
+        pull(self.scene, &triggers(), place, self.spans);
     }
 }
 
 /// Tells them only.
 struct Teller<'t, Tell> {
-    text: &'t [u8],
     keys: &'t Keys,
     tell: Tell,
 }
 
 impl<Tell: FnMut(usize, u64)> See for Teller<'_, Tell> {
     #[inline(always)]
-    fn see(&mut self, window: &Window<'_>, offset: usize) {
-        let names = named(self.text, self.keys, window.between(), offset);
-        (self.tell)(offset, names | window.others());
+    fn keys(&self) -> &Keys {
+        self.keys
+    }
+
+    #[inline(always)]
+    fn see(&mut self, place: usize, suspects: u64, _: impl FnOnce() -> Triggers<u64>) {
+        (self.tell)(place, suspects);
     }
 }
 
@@ -232,6 +250,20 @@ fn named(text: &[u8], keys: &Keys, marks: u64, offset: usize) -> u64 {
         marks ^= lowest;
     }
     named
+}
+
+/// Those of the starts of long words that may be a token's.
+#[inline(always)]
+fn made(text: &[u8], starts: u64, offset: usize) -> u64 {
+    let (mut made, mut starts) = (starts, starts);
+    while starts != 0 {
+        let lowest = starts & starts.wrapping_neg();
+        if !token::may_start(text, offset + starts.trailing_zeros() as usize) {
+            made ^= lowest;
+        }
+        starts ^= lowest;
+    }
+    made
 }
 
 /// Hands every trigger of a window to its detector.
@@ -291,8 +323,7 @@ fn number(scene: &Scene<'_>, position: usize) -> Option<Span> {
     let position = position + if escaped { 2 } else { 0 };
     let first = bytes::run(bytes, position, digit);
     // A short run stands alone unless another one follows: fractions of seconds, counts.
-    let next = bytes::at(bytes, position + first);
-    if first < MIN_BARE && !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b'+' | b'%') {
+    if first < MIN_BARE && !goes_on(bytes, position + first) {
         return None;
     }
     let wanted = |class: Class| scene.active.contains(class);
@@ -310,6 +341,17 @@ fn number(scene: &Scene<'_>, position: usize) -> Option<Span> {
         quotes: json_value(bytes, span),
         ..span
     })
+}
+
+/// Whether a number may go on behind a run of digits: a mark, and more of them.
+fn goes_on(text: &[u8], end: usize) -> bool {
+    let next = bytes::at(text, end + 1);
+    match bytes::at(text, end) {
+        b' ' => next.is_ascii_digit() || next == b'(',
+        b'-' | b'.' | b'/' | b'(' | b'+' => next.is_ascii_digit(),
+        b'%' => next == b'2',
+        _ => false,
+    }
 }
 
 /// Backslashes before the quotes that what replaces a number needs, where the number is a whole

@@ -2,6 +2,7 @@
 //! whatever is found by way of these must be found by way of the masks and windows too.
 
 use bumpalo::Bump;
+use fearless_simd::Level;
 use proptest::prelude::*;
 
 use super::bytes::{at, before, from, is_word, run};
@@ -206,10 +207,10 @@ fn slowly(scene: &Scene<'_>) -> Vec<Span> {
     found.to_vec()
 }
 
-fn fast(scene: &Scene<'_>) -> Vec<Span> {
+fn fast(level: Level, scene: &Scene<'_>) -> Vec<Span> {
     let arena = Bump::new();
     let mut found = spans::none(&arena);
-    find(scene, &mut found);
+    find(level, scene, &mut found);
     found.to_vec()
 }
 
@@ -228,8 +229,11 @@ fn same(text: &str, kind: KeyKind, keys: &Keys) -> Result<(), TestCaseError> {
             keys,
             kind,
         };
-        let (fast, slow) = (each_once(fast(&scene)), each_once(slowly(&scene)));
-        prop_assert_eq!(fast, slow, "{:?}", text);
+        let slow = each_once(slowly(&scene));
+        for level in [Level::baseline(), Level::new()] {
+            let fast = each_once(fast(level, &scene));
+            prop_assert_eq!(&fast, &slow, "{:?}", text);
+        }
     }
     Ok(())
 }

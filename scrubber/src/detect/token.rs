@@ -130,8 +130,22 @@ const FORMATS: &[Format] = &[
     (b"xoxs-", Word, 10, ANY),            // Slack, session
 ];
 
+/// A glance at what stands where a token would begin, and before it, and where Mailchimp's go on:
+/// most long words end here.
+#[inline]
+pub(crate) fn may_start(text: &[u8], start: usize) -> bool {
+    let (first, second) = (at(text, start), at(text, start + 1));
+    starts_format(first, second)
+        || matches!(
+            before(text, start),
+            b'.' | b'/' | b'~' | b':' | b'\\' | b'%'
+        )
+        || matches!((first, second), (b'e', b'y') | (b'M' | b'N' | b'O', _))
+        || at(text, start + MAILCHIMP) == b'-'
+}
+
 /// The token that starts at `start`: at the start of a run of word bytes, or behind a `-` or `_` in
-/// one.
+/// one. `may_start` says no to none.
 pub(crate) fn starting(text: &[u8], start: usize) -> Option<Span> {
     let beside = match before(text, start) {
         b'.' => after_dot(text, start),
@@ -318,15 +332,18 @@ fn discord(text: &[u8], start: usize) -> Option<Span> {
     right.then(|| Span::new(Class::Secret, start, rest + signature))
 }
 
-/// A key of Mailchimp: 32 hex digits and the data centre.
+/// The hex digits of a key of Mailchimp.
+const MAILCHIMP: usize = 32;
+
+/// A key of Mailchimp: its digits and the data centre.
 fn mailchimp(text: &[u8], start: usize) -> Option<Span> {
-    let hex = start + 32;
+    let hex = start + MAILCHIMP;
     if at(text, hex) != b'-' || !from(text, hex).starts_with(b"-us") {
         return None;
     }
     let digits = run(text, hex + 3, |byte| byte.is_ascii_digit());
     let right = (1..=2).contains(&digits)
-        && run(text, start, |byte| is_body(Hex, byte)) == 32
+        && run(text, start, |byte| is_body(Hex, byte)) == MAILCHIMP
         && !at(text, hex + 3 + digits).is_ascii_alphanumeric();
     right.then(|| Span::new(Class::Secret, start, hex + 3 + digits))
 }

@@ -109,10 +109,13 @@ impl Keys {
     }
 }
 
-/// Whether a part of the path before the last is a container of secrets.
+/// Whether a part of the path before the last is a container of secrets. All of these end in `s` or
+/// `e`: a glance at what stands before the dots ends most paths.
 #[inline]
 fn in_container(path: &[u8]) -> bool {
-    path.len() > SHORTEST_CONTAINER && path.contains(&b'.') && has_container(path)
+    let ends = path.get(SHORTEST_CONTAINER - 1..).unwrap_or_default();
+    let may_end = |pair: &[u8]| matches!(pair, [b's' | b'S' | b'e' | b'E', b'.']);
+    ends.windows(2).any(may_end) && has_container(path)
 }
 
 fn has_container(path: &[u8]) -> bool {
