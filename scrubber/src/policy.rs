@@ -48,7 +48,8 @@ pub struct PathRule {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<Class, Strategy>,
     /// Replaces the whole value, whatever it holds; `keep` says that the field is not sensitive
-    /// although its name sounds so. The finding counts as [`Class::SensitiveKey`].
+    /// although its name sounds so. Counts as what the value holds, and as [`Class::SensitiveKey`]
+    /// only where the name is sensitive by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Strategy>,
 }

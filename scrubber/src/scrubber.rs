@@ -192,15 +192,12 @@ impl Scrubber {
         found: &mut ClassSet,
     ) -> Option<Scrubbed<'a>> {
         if let Some(strategy) = plan.whole {
-            return self.scrub_whole(arena, strategy, text, found);
+            let scrubbed = self.scrub_whole(arena, strategy, text)?;
+            *found = found.union(self.counted_as(arena, plan, text));
+            return Some(scrubbed);
         }
         let table = self.table(plan.table);
-        let scene = Scene {
-            text,
-            active: table.active,
-            keys: &self.keys,
-            kind: plan.kind,
-        };
+        let scene = self.scene(plan, text);
         let mut spans = spans::none(arena);
         detect::run(self.level, &scene, &mut spans);
         if spans.is_empty() {
@@ -251,18 +248,41 @@ impl Scrubber {
         self.base.active
     }
 
+    #[inline]
+    fn scene<'s>(&'s self, plan: FieldPlan, text: &'s str) -> Scene<'s> {
+        Scene {
+            text,
+            active: self.table(plan.table).active,
+            keys: &self.keys,
+            kind: plan.kind,
+        }
+    }
+
+    /// What a value that is replaced as a whole counts as: as secret where its field's name says so,
+    /// and where only a rule of the policy does, as what it holds.
+    #[cold]
+    fn counted_as(&self, arena: &Bump, plan: FieldPlan, text: &str) -> ClassSet {
+        match plan.kind {
+            KeyKind::Sensitive(_) => ClassSet::of(Class::SensitiveKey),
+            KeyKind::Plain | KeyKind::Phone | KeyKind::Ssn => {
+                let mut spans = spans::none(arena);
+                detect::run(self.level, &self.scene(plan, text), &mut spans);
+                spans::settle(&mut spans);
+                spans.iter().map(|span| span.class).collect()
+            }
+        }
+    }
+
     #[cold]
     fn scrub_whole<'a>(
         &self,
         arena: &'a Bump,
         strategy: Strategy,
         text: &str,
-        found: &mut ClassSet,
     ) -> Option<Scrubbed<'a>> {
         if text.is_empty() || replace::is_scrubbed(text.as_bytes()) {
             return None;
         }
-        found.insert(Class::SensitiveKey);
         if strategy == Strategy::Remove {
             return Some(Scrubbed::Removed);
         }

@@ -8,8 +8,8 @@ use crate::class::ClassSet;
 use crate::scrubber::Scrubber;
 
 impl Scrubber {
-    /// Scrubs every field of an event in place. The fields in which something was found, under the
-    /// names they were sent with, with what was found.
+    /// Scrubs every field of an event in place. The fields that were changed, under the names they
+    /// were sent with, with what was found in each.
     pub fn try_event<'a>(
         &self,
         event: &mut Event<'a>,
@@ -17,10 +17,10 @@ impl Scrubber {
     ) -> BTreeMap<String, ClassSet> {
         let mut changed = BTreeMap::new();
         for field in &mut event.fields {
-            let (name, mut found) = (field.name, ClassSet::EMPTY);
+            let (sent, mut found) = (*field, ClassSet::EMPTY);
             self.scrub_field(field, arena, &mut found);
-            if !found.is_empty() {
-                changed.insert(name.to_owned(), found);
+            if *field != sent {
+                changed.insert(sent.name.to_owned(), found);
             }
         }
         changed

@@ -421,6 +421,27 @@ fn path_rules_win_over_the_policy() {
     assert!(scrubber.is_sensitive_key("notes") && !scrubber.is_sensitive_key("parser.token"));
 }
 
+/// A rule that asks for leaked secrets must not hear of one wherever a policy replaces a field.
+#[test]
+fn what_only_a_policy_replaces_counts_as_what_it_holds() {
+    let scrubber = scrubber(
+        r#"{"sensitive_keys":["badge"],"paths":[{"path":"notes","value":"redact"},
+            {"path":"debug.*","value":"remove"},{"path":"who.password","value":"hash"}]}"#,
+    );
+    let found = |path: &str, text: &str| scrub_at(&scrubber, path, text).1;
+    assert_eq!(found("notes", "nothing to speak of"), [""; 0]);
+    assert_eq!(found("debug.dump", "x"), [""; 0]);
+    assert_eq!(
+        found("notes", "of bob@example.com, password=hunter2x"),
+        ["email", "secret"]
+    );
+    assert_eq!(found("debug.dump", "4111 1111 1111 1111"), ["payment_card"]);
+    // The name says it, with a rule and without one.
+    assert_eq!(found("who.password", "x"), ["sensitive_key"]);
+    assert_eq!(found("debug.password", "x"), ["sensitive_key"]);
+    assert_eq!(found("badge", "17"), ["sensitive_key"]);
+}
+
 #[test]
 fn keys_are_scrubbed_too() {
     let arena = Bump::new();
