@@ -224,6 +224,7 @@ async fn show_raw(stores: &Stores, client: &Client, id: i64) -> anyhow::Result<P
     let row = row.with_context(|| format!("the contents of dead letter {id} are erased"))?;
     if let Some(org) = row.try_get::<_, Option<Uuid>>("org_id")? {
         let deed = Deed {
+            event_type: "DATA_PRIVACY",
             action: "dead_letter.read_raw",
             target: ("dead_letter", id.to_string()),
             metadata: Map::new(),

@@ -1,4 +1,4 @@
-//! The operator's command line: organisations, keys, tokens, indicators, rules, dead letters.
+//! The operator's command line: organisations, keys, tokens, indicators, hunts, rules, dead letters.
 //!
 //! It works on the control tables and, for replays and audit events, on the streams; only a back-test
 //! needs a service to run. It never shows a stored secret, and never changes what is stored of an event.
@@ -18,6 +18,7 @@ mod privacy;
 mod indicators;
 mod feeds;
 mod allow_lists;
+mod hunts;
 mod trail;
 mod dead_letters;
 mod lost;
@@ -67,6 +68,9 @@ enum Command {
     /// Indicators of compromise
     #[command(subcommand)]
     Indicators(indicators::Action),
+    /// Searches of stored history for the indicators of a feed
+    #[command(subcommand)]
+    Hunts(hunts::Action),
     /// Detection rules
     #[command(subcommand)]
     Rules(rules::Action),
@@ -106,6 +110,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<()> {
         Command::Keys(action) => keys::run(&stores, action).await?,
         Command::Tokens(action) => tokens::run(&stores, action).await?,
         Command::Indicators(action) => indicators::run(&stores, action).await?,
+        Command::Hunts(action) => hunts::run(&stores, action).await?,
         Command::Rules(action) => rules::run(&stores, action).await?,
         Command::Privacy(action) => privacy::run(&stores, action).await?,
         Command::DeadLetters(action) => dead_letters::run(&stores, action).await?,

@@ -230,6 +230,7 @@ async fn put(stores: &Stores, set: &Set) -> anyhow::Result<Page> {
     let sql = "UPDATE organisation SET pii_policy = $2 WHERE id = $1";
     tx.execute(sql, &[&org, &stored]).await?;
     let deed = Deed {
+        event_type: "DATA_PRIVACY",
         action: "privacy.policy.put",
         target: ("organisation", org.to_string()),
         metadata: Map::new(),
@@ -327,6 +328,7 @@ async fn rotate(stores: &Stores, org: &str, reason: &str) -> anyhow::Result<Page
     let row = tx.query_one(sql, &[&org, &pepper.as_slice()]).await?;
     let version: i32 = row.try_get(0)?;
     let deed = Deed {
+        event_type: "DATA_PRIVACY",
         action: "privacy.pepper.rotate",
         target: ("organisation", org.to_string()),
         metadata: Map::from_iter([("reason".to_owned(), reason.into())]),

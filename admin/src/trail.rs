@@ -1,5 +1,5 @@
-//! What an operator reads of an organisation's raw data, and changes of what happens to its personal
-//! data, becomes an audit event of that organisation, through the pipeline like any other. It is appended
+//! What an operator reads of an organisation's raw data, changes of what happens to its personal data,
+//! and what he has searched in its history, becomes an audit event of that organisation, through the pipeline like any other. It is appended
 //! before the reading, and before the change is committed, so none goes unrecorded.
 
 use crate::stores::Stores;
@@ -11,10 +11,12 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// Who did it.
-const WHO: &str = "millrace-admin";
+pub(crate) const WHO: &str = "millrace-admin";
 
 /// What was done.
 pub(crate) struct Deed {
+    /// What kind of audit event it is.
+    pub(crate) event_type: &'static str,
     /// The action, named as the query API names it.
     pub(crate) action: &'static str,
     /// To what: a kind and an id.
@@ -39,7 +41,7 @@ pub(crate) async fn record(
         org,
         who: WHO,
         actor_type: "operator",
-        event_type: "DATA_PRIVACY",
+        event_type: deed.event_type,
         action: deed.action,
         targets: vec![(kind, id.clone())],
         metadata: deed.metadata.clone(),

@@ -8,6 +8,7 @@
 //! end      the end of an indicator, and of a feed
 //! files    which feeds came from files
 //! lists    allow-lists
+//! hunts    searches of stored history for a feed's indicators, as they are asked for
 //! source   what is fetched from a feed's address, and read
 //! fetch    the feeds that are due, one worker at a feed at a time
 //! ```
@@ -23,6 +24,7 @@ mod load;
 mod end;
 mod files;
 mod lists;
+mod hunts;
 mod source;
 mod fetch;
 
@@ -31,6 +33,7 @@ pub use end::{Ended, end_feed, end_indicator};
 pub use error::FeedError;
 pub use fetch::{Fetched, Fetcher};
 pub use files::{absent, is_loaded};
+pub use hunts::{BegunHunt, HUNT_DAYS, HUNTS_OPEN_MAX, NewHunt, begin_hunt, cancel_hunt};
 pub use lists::{put_list, remove_list};
 pub use load::{Changes, Load, Mode, load};
 pub use settings::{Access, FeedSettings, put_feed};

@@ -2,21 +2,20 @@
 
 use super::page::Answer;
 use crate::Api;
-use crate::ask::{Asked, Body, Loose, TimeRange, limit};
+use crate::ask::{Asked, Body, DAY_S, Loose, TimeRange, limit};
 use crate::error::Problem;
 use crate::principal::{Caller, Permission};
 use crate::store::hunts::{self, Begin, Cancel, HuntRow, Hunts};
 use crate::trail::Entry;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path};
+use millrace_feeds::HUNT_DAYS;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 /// Hunts of a page unless said otherwise, and at most.
 const HUNTS: (u32, u32) = (50, 500);
-/// Seconds of history that are searched when nothing is said: 30 days, and at most: a year.
-const RANGE_S: (i64, i64) = (30 * 24 * 3600, 366 * 24 * 3600);
 
 /// Which hunts are listed.
 #[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
@@ -105,8 +104,13 @@ pub(crate) async fn begin(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::IndicatorsManage)?;
     let Body(Hunt { feed, start, end }) = body;
-    let start = start.unwrap_or_else(|| Loose(format!("now-{}s", RANGE_S.0)));
-    let range = TimeRange::read(Some(&start), end.as_ref(), caller.now_ns, RANGE_S.1)?;
+    let start = start.unwrap_or_else(|| Loose(format!("now-{}d", HUNT_DAYS.0)));
+    let range = TimeRange::read(
+        Some(&start),
+        end.as_ref(),
+        caller.now_ns,
+        HUNT_DAYS.1 * DAY_S,
+    )?;
     let asked = Begin {
         feed: feed.clone(),
         range,

@@ -1,12 +1,13 @@
 //! Retro-hunts: searches of stored history for the indicators of a feed. The workers do them.
 
+use super::indicators::feed_problem;
 use super::pg::{Pg, instant, problem};
-use super::rules::scalar;
 use super::{FromRow, PgQuery};
 use crate::answer::Moment;
 use crate::ask::TimeRange;
 use crate::error::Problem;
 use crate::principal::{Bound, Needs, Permission};
+use millrace_feeds::{BegunHunt, NewHunt, begin_hunt, cancel_hunt};
 use millrace_shared::outcome::Refusal;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -15,9 +16,6 @@ use tokio_postgres::types::ToSql;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Hunts of an organisation that were asked for and wait or are under way: each costs a search of all its
-/// history.
-const OPEN_MAX: i64 = 20;
 /// The tables that are searched, by `retro_hunt.table_number`.
 const TABLES: [&str; 4] = ["logs", "spans", "rum_events", "audit_events"];
 
@@ -182,22 +180,6 @@ impl Needs for Cancel {
     }
 }
 
-const FEED: &str = "
-    SELECT id FROM indicator_feed WHERE name = $2 AND (org_id = $1 OR org_id IS NULL) AND deleted_at IS NULL
-     ORDER BY org_id NULLS LAST LIMIT 1";
-const OPEN: &str = "
-    SELECT count(*) FROM retro_hunt
-     WHERE org_id = $1 AND origin = 'request' AND state IN ('pending', 'running')";
-const REVISION: &str =
-    "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM control_revision";
-const INSERT: &str = "
-    INSERT INTO retro_hunt (id, org_id, feed_id, feed, origin, requested_by, after_revision,
-                            upto_revision, range_start, range_end)
-    VALUES ($1, $2, $3, $4, 'request', $5, 0, $6, $7, $8)";
-const CANCEL: &str = "
-    UPDATE retro_hunt SET state = 'cancelled', finished_at = now()
-     WHERE org_id = $1 AND id = $2 AND state IN ('pending', 'running')";
-
 /// Begins a hunt; its id. `record` makes its audit event and is the last thing before the commit.
 ///
 /// # Errors
@@ -211,34 +193,20 @@ pub async fn begin(
     let (org, asked) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    let feed = transaction.query_opt(FEED, &[&org, &asked.feed]).await;
-    let feed = feed.map_err(problem)?;
-    let feed: i64 = feed
-        .ok_or_else(|| Problem::not_found("feed"))?
-        .try_get(0)
-        .map_err(problem)?;
-    let open: i64 = scalar(&transaction, OPEN, &[&org]).await?;
-    if open >= OPEN_MAX {
-        let detail = format!("{open} retro-hunts are open; wait for one to end, or cancel one");
-        return Err(Problem::new(Refusal::QuotaExceeded, detail));
-    }
-    let revision: i64 = scalar(&transaction, REVISION, &[]).await?;
-    let id = Uuid::now_v7();
-    let (start, end) = (instant(asked.range.start), instant(asked.range.end));
-    let params: [&(dyn ToSql + Sync); 8] = [
-        &id,
-        &org,
-        &feed,
-        &asked.feed,
-        &asked.who,
-        &revision,
-        &start,
-        &end,
-    ];
-    transaction
-        .execute(INSERT, &params)
-        .await
-        .map_err(problem)?;
+    let new = NewHunt {
+        org,
+        feed: &asked.feed,
+        range: (instant(asked.range.start), instant(asked.range.end)),
+        who: &asked.who,
+    };
+    let id = match begin_hunt(&transaction, &new).await.map_err(feed_problem)? {
+        BegunHunt::Waits(id) => id,
+        BegunHunt::NoFeed => return Err(Problem::not_found("feed")),
+        BegunHunt::TooMany(open) => {
+            let detail = format!("{open} retro-hunts are open; wait for one to end, or cancel one");
+            return Err(Problem::new(Refusal::QuotaExceeded, detail));
+        }
+    };
     record(id).await?;
     transaction.commit().await.map_err(problem)?;
     Ok(id)
@@ -256,13 +224,8 @@ pub async fn cancel(
     let (org, Cancel(id)) = (bound.org(), bound.query());
     let mut client = pg.client().await?;
     let transaction = client.transaction().await.map_err(problem)?;
-    let params: [&(dyn ToSql + Sync); 2] = [&org, id];
-    if transaction
-        .execute(CANCEL, &params)
-        .await
-        .map_err(problem)?
-        == 0
-    {
+    let cancelled = cancel_hunt(&transaction, org, *id).await;
+    if !cancelled.map_err(feed_problem)? {
         return Err(Problem::not_found("open retro-hunt"));
     }
     record().await?;
