@@ -192,6 +192,7 @@ impl<'s, 'a> Said<'s, 'a> {
                 .map(|o| (*o).to_owned())
                 .collect(),
             risk_score: self.scrubbed.detection.verdict.score,
+            hidden: None,
         }
     }
 

@@ -193,6 +193,9 @@ pub struct AlertDraft {
     pub observables: Vec<String>,
     /// IOC score.
     pub risk_score: u8,
+    /// What its observable is stored as, where a policy hid it and the alert says nothing of that: told,
+    /// with the events, to those only who may know how values are hidden.
+    pub hidden: Option<String>,
 }
 
 /// Event ids kept with an alert.

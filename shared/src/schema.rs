@@ -36,6 +36,7 @@ pub const TIMESCALE: &[&str] = &[
     "110_retro_hunt.sql",
     "120_builtin_rules.sql",
     "130_feed_credentials.sql",
+    "140_hidden_finds.sql",
 ];
 
 /// What is wrong with the recorded files (store, name), if anything.

@@ -294,6 +294,7 @@ mod tests {
             event_ids: vec![EventId::new(SHARD, entry, 0)],
             observables: Vec::new(),
             risk_score: 10,
+            hidden: None,
         }
     }
 

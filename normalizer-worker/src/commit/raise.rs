@@ -50,7 +50,7 @@ pub(crate) async fn store(
         join(tx, &plan.joins).await?;
     }
     if !plan.raises.is_empty() {
-        raise(tx, shard.signal, &plan.raises).await?;
+        raise(tx, (shard.signal, None), &plan.raises).await?;
     }
     Ok(())
 }
@@ -230,15 +230,15 @@ async fn rise(tx: &Transaction<'_>, joins: &[&Join]) -> Result<(), WorkerError> 
 const RAISE: &str = "WITH raised AS ( \
      INSERT INTO alert (id, org_id, rule_id, rule_version, severity, severity_rank, title, message, \
                         alert_type, attack, group_key, dedupe_hash, first_seen, last_seen, count, \
-                        suppressed, event_ids, observables, risk_score, signal) \
+                        suppressed, event_ids, observables, risk_score, signal, retro_hunt, hidden) \
      SELECT id, org_id, rule_id, rule_version, severity, severity_rank, title, message, alert_type, \
             attack, group_key, decode(dedupe_hash, 'hex'), first_seen, last_seen, count, suppressed, \
-            event_ids, observables, risk_score, signal \
+            event_ids, observables, risk_score, signal, $2::uuid, hidden \
        FROM jsonb_to_recordset($1) AS r (id uuid, org_id uuid, rule_id text, rule_version int4, \
             severity text, severity_rank int2, title text, message text, alert_type text, \
             attack text[], group_key jsonb, dedupe_hash text, first_seen timestamptz, \
             last_seen timestamptz, count int8, suppressed int8, event_ids uuid[], \
-            observables text[], risk_score int2, signal text) \
+            observables text[], risk_score int2, signal text, hidden text) \
      ON CONFLICT (id) DO NOTHING \
      RETURNING id, org_id), \
    told AS ( \
@@ -247,15 +247,16 @@ const RAISE: &str = "WITH raised AS ( \
    SELECT id FROM raised";
 const TELL: &str = "SELECT notify_alert(id, $2, '0', '{}') FROM unnest($1::uuid[]) AS raised (id)";
 
-/// Raises alerts and tells of them; the ids of those that were not there before.
+/// Raises alerts, those of a retro-hunt where one is said, and tells of them; the ids of those that were
+/// not there before.
 pub(super) async fn raise(
     tx: &Transaction<'_>,
-    signal: Signal,
+    (signal, hunt): (Signal, Option<Uuid>),
     raises: &[Raise],
 ) -> Result<Vec<Uuid>, WorkerError> {
     let rows: Vec<Value> = raises.iter().map(|raise| row_of(signal, raise)).collect();
     let statement = tx.prepare_cached(RAISE).await?;
-    let raised = tx.query(&statement, &[&Value::Array(rows)]).await?;
+    let raised = tx.query(&statement, &[&Value::Array(rows), &hunt]).await?;
     let raised: Vec<Uuid> = raised
         .iter()
         .map(|row| row.try_get(0))
@@ -280,6 +281,6 @@ fn row_of(signal: Signal, raise: &Raise) -> Value {
         "last_seen": rfc3339(draft.last_seen), "count": signed(draft.count),
         "suppressed": raise.suppressed, "event_ids": ids(&draft.event_ids),
         "observables": plain(&draft.observables), "risk_score": draft.risk_score,
-        "signal": signal.as_str(),
+        "signal": signal.as_str(), "hidden": draft.hidden.as_deref().map(text::plain),
     })
 }

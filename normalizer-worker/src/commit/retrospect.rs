@@ -61,9 +61,7 @@ pub(crate) async fn raise_in_retrospect(
     if raises.is_empty() {
         return Ok(0);
     }
-    let raised = raise(tx, hunter.signal, &raises).await?;
-    let sql = "UPDATE alert SET retro_hunt = $2 WHERE id = ANY($1)";
-    tx.execute(sql, &[&raised, &hunter.hunt]).await?;
+    let raised = raise(tx, (hunter.signal, Some(hunter.hunt)), &raises).await?;
     for one in &raises {
         metrics::ALERTS.add(&["raised", one.draft.severity.as_str()], 1);
     }
@@ -105,7 +103,7 @@ fn sorted(hunter: &Hunter, found: Vec<Retrospect>, known: &Known) -> (Vec<Join>,
                 left -= 1;
                 raises.push(new(id, draft));
             }
-            None => further = Some(with(further, draft)),
+            None => further = Some(with(further, unnamed(draft))),
         }
     }
     let others = further.map(|draft| counted_with_others(hunter, draft));
@@ -142,6 +140,14 @@ fn joined(open: &Open, draft: AlertDraft) -> Join {
     }
 }
 
+/// What is counted with others: which events had what was hidden is told to nobody then.
+fn unnamed(mut draft: AlertDraft) -> AlertDraft {
+    if draft.hidden.take().is_some() {
+        draft.event_ids.clear();
+    }
+    draft
+}
+
 /// Two finds as one.
 fn with(before: Option<AlertDraft>, draft: AlertDraft) -> AlertDraft {
     let Some(mut all) = before else {
@@ -172,7 +178,7 @@ fn counted_with_others(hunter: &Hunter, draft: AlertDraft) -> AlertDraft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millrace_shared::ids::OrgId;
+    use millrace_shared::ids::{EventId, OrgId};
 
     fn hunter(raised: usize) -> Hunter {
         Hunter {
@@ -202,6 +208,7 @@ mod tests {
             event_ids: Vec::new(),
             observables: Vec::new(),
             risk_score: 5,
+            hidden: None,
         };
         let id = Uuid::from_u128(id);
         Retrospect { id, draft }
@@ -232,6 +239,21 @@ mod tests {
         assert_eq!((joins[0].open.first_seen, joins[0].open.last_seen), (5, 20));
         let raised: Vec<_> = raises.iter().map(|one| (one.id, one.draft.count)).collect();
         assert_eq!(raised, [(Uuid::from_u128(12), 5)]);
+    }
+
+    #[test]
+    fn past_the_limit_no_event_of_what_was_hidden_is_named() {
+        let with_event = |id: u128, hidden: Option<&str>| {
+            let mut one = found(id, 1);
+            one.draft.event_ids = vec![EventId(Uuid::from_u128(id))];
+            one.draft.hidden = hidden.map(str::to_owned);
+            one
+        };
+        let all = vec![with_event(100, None), with_event(101, Some("email:v1:ab"))];
+        let (_, raises) = sorted(&hunter(BURST_MAX), all, &Known::new());
+        let further = &raises[0].draft;
+        assert_eq!((further.count, further.hidden.as_deref()), (2, None));
+        assert_eq!(further.event_ids, [EventId(Uuid::from_u128(100))]);
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl Due {
             event_ids: Vec::new(),
             observables: self.texts("observables"),
             risk_score: self.number("risk_score"),
+            hidden: None,
         }
     }
 

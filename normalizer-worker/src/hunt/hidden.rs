@@ -17,8 +17,11 @@ const PROBES: [&str; 3] = ["203.0.113.1", "2001:db8::1", "eve@example.com"];
 /// The policies and peppers under which values are joinable and not themselves.
 #[derive(Default)]
 pub(super) struct Hidden {
-    scrubbers: Vec<Scrubber>,
+    scrubbers: Vec<(Scrubber, Secret)>,
 }
+
+/// The pepper that a form was made with: who does not know it cannot tell which form something is of.
+pub(super) type Secret = [u8; 32];
 
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,18 +34,21 @@ impl Hidden {
     /// By the policies, with their peppers, that an organisation has had.
     pub(super) fn new(policies: &[OrganisationRow]) -> Self {
         // What cannot be used was replaced by the default when it counted, and was told of then.
-        let made = policies.iter().map(|row| scrubber(row, &mut |_| ()));
-        let hides =
-            |scrubber: &Scrubber| PROBES.iter().any(|probe| form(scrubber, probe).is_some());
+        let made = policies.iter();
+        let made = made.map(|row| (scrubber(row, &mut |_| ()), row.pepper));
+        let hides = |(scrubber, _): &(Scrubber, Secret)| {
+            let mut probes = PROBES.iter();
+            probes.any(|probe| form(scrubber, probe).is_some())
+        };
         Hidden {
             scrubbers: made.filter(hides).collect(),
         }
     }
 
-    /// As what a value may be stored.
-    pub(super) fn forms(&self, value: &str) -> impl Iterator<Item = String> {
+    /// As what a value may be stored, and by which secret.
+    pub(super) fn forms(&self, value: &str) -> impl Iterator<Item = (String, Secret)> {
         let scrubbers = self.scrubbers.iter();
-        scrubbers.filter_map(move |scrubber| form(scrubber, value))
+        scrubbers.filter_map(move |(scrubber, secret)| Some((form(scrubber, value)?, *secret)))
     }
 }
 
@@ -78,7 +84,7 @@ mod tests {
             policy(2, "mask", "keep"),
         ];
         let hidden = Hidden::new(&policies);
-        let forms: Vec<String> = hidden.forms("eve@evil.com").collect();
+        let forms: Vec<String> = hidden.forms("eve@evil.com").map(|form| form.0).collect();
         assert!(forms[0].starts_with("email:v1:") && forms[1].starts_with("email:v2:"));
         assert_eq!((forms.len(), hidden.forms("8.8.8.8").count()), (2, 2));
         assert_eq!(hidden.forms("evil.com").count(), 0);

@@ -1,7 +1,7 @@
 //! Stored observables → what of them is an indicator, with the index and the score that live events
 //! have. Pure: no clock, no client.
 
-use super::hidden::Hidden;
+use super::hidden::{Hidden, Secret};
 use super::past::PastRow;
 use crate::commit::Retrospect;
 use crate::control::Organisation;
@@ -13,6 +13,7 @@ use millrace_detection::indicators::{IndexBuilder, Indicator, IndicatorIndex, In
 use millrace_detection::observables::{Kind, Observable, guess};
 use millrace_scrubber::Class;
 use millrace_shared::ids::{EventId, OrgId};
+use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::wire::Severity;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -22,6 +23,7 @@ use uuid::Uuid;
 /// The rule that alerts of hunts are said to be of; there is no rule of that name.
 const RULE: &str = "RETRO_HUNT";
 const TITLE: &str = "Indicator found in history";
+const DAY_NS: i64 = 24 * 3600 * NS_PER_SECOND;
 
 /// Indicators to be looked for, as they come one by one.
 #[derive(Debug, Default)]
@@ -30,7 +32,15 @@ pub(super) struct Sought {
     /// What was an indicator of the same value before → what is now.
     older: HashMap<u64, u64>,
     /// As what values are stored where a policy hid them.
-    forms: HashMap<String, (Kind, String)>,
+    forms: HashMap<String, Form>,
+}
+
+/// What a form stands for, and by which secret it does.
+#[derive(Clone, Debug)]
+struct Form {
+    kind: Kind,
+    value: String,
+    secret: Secret,
 }
 
 impl Sought {
@@ -39,9 +49,13 @@ impl Sought {
         for id in before {
             self.older.insert(id.unsigned_abs(), indicator.id);
         }
-        for form in hidden.forms(&indicator.value) {
-            let value = (indicator.kind, indicator.value.clone());
-            self.forms.insert(form, value);
+        for (stored, secret) in hidden.forms(&indicator.value) {
+            let form = Form {
+                kind: indicator.kind,
+                value: indicator.value.clone(),
+                secret,
+            };
+            self.forms.insert(stored, form);
         }
         self.index.add(indicator);
     }
@@ -66,14 +80,15 @@ pub(super) struct Lens {
     snapshot: Arc<Snapshot>,
     index: IndicatorIndex,
     older: HashMap<u64, u64>,
-    forms: HashMap<String, (Kind, String)>,
+    forms: HashMap<String, Form>,
 }
 
-/// An observable of a row: what it is, and as what it is stored.
+/// An observable of a row: what it is, as what it is stored, and by which secret where that is not itself.
 struct Seen<'r> {
     kind: Kind,
     value: String,
     stored: &'r str,
+    secret: Option<Secret>,
 }
 
 impl Lens {
@@ -121,16 +136,17 @@ impl Lens {
     fn seen<'r>(&self, row: &'r PastRow) -> impl Iterator<Item = Seen<'r>> {
         row.observables.iter().filter_map(|stored| {
             let form = self.forms.get(stored.as_str());
-            let (kind, value) = match form.filter(|(kind, _)| may_be_hidden(row, *kind)) {
-                Some(known) => known.clone(),
+            let form = form.filter(|form| may_be_hidden(row, form.kind));
+            let (kind, value) = match form {
+                Some(known) => (known.kind, known.value.clone()),
                 // What stands in for an address looks like one, and is none that was there.
                 None => guess(stored).filter(|(kind, _)| !is_stand_in(row, *kind))?,
             };
-            let stored = stored.as_str();
             Some(Seen {
                 kind,
                 value,
-                stored,
+                stored: stored.as_str(),
+                secret: form.map(|form| form.secret),
             })
         })
     }
@@ -157,14 +173,16 @@ impl Lens {
             return;
         };
         draft.count += 1;
-        draft.first_seen = draft.first_seen.min(row.at);
-        draft.last_seen = draft.last_seen.max(row.at);
+        let at = seen.happened(row);
+        draft.first_seen = draft.first_seen.min(at);
+        draft.last_seen = draft.last_seen.max(at);
         if draft.event_ids.len() < SAMPLES_MAX {
             draft.event_ids.push(EventId(row.id));
         }
     }
 
-    /// What the alert of an observable says: of that, only as what it is stored.
+    /// What the alert of an observable says: of that, only as what it is stored, and not even that
+    /// where a policy hid it.
     fn draft(
         &self,
         dedupe: [u8; 16],
@@ -174,6 +192,8 @@ impl Lens {
         let mode = self.organisation().ioc_mode();
         let verdict = self.index.score(&[one], 1, mode, self.now_ns);
         let (kind, stored) = (seen.kind.as_str(), seen.stored);
+        let (is_hidden, at) = (seen.secret.is_some(), seen.happened(row));
+        let shown = if is_hidden { "(hidden)" } else { stored };
         let known = self.index.known(one);
         let feed = known.map_or("", |known| known.feed.name.as_str());
         let threat = known.map_or("", |known| known.threat);
@@ -186,19 +206,39 @@ impl Lens {
             severity: verdict.severity.max(Severity::Low),
             title: TITLE.to_owned(),
             message: format!(
-                "{kind} {stored}{named}{threat}: in events that were stored before feed {feed} named it"
+                "{kind} {shown}{named}{threat}: in events that were stored before feed {feed} named it"
             ),
             kind: RULE.to_owned(),
             attack: Vec::new(),
-            group: json!({"observable": stored, "kind": kind, "indicator": indicator}).to_string(),
+            group: match is_hidden {
+                true => json!({"kind": kind, "indicator": indicator}).to_string(),
+                false => {
+                    json!({"observable": stored, "kind": kind, "indicator": indicator}).to_string()
+                }
+            },
             dedupe,
             dedupe_window_s: u32::MAX,
-            first_seen: row.at,
-            last_seen: row.at,
+            first_seen: at,
+            last_seen: at,
             count: 1,
             event_ids: vec![EventId(row.id)],
-            observables: vec![stored.to_owned()],
+            observables: (!is_hidden)
+                .then(|| stored.to_owned())
+                .into_iter()
+                .collect(),
             risk_score: verdict.score,
+            hidden: is_hidden.then(|| stored.to_owned()),
+        }
+    }
+}
+
+impl Seen<'_> {
+    /// When it was, as far as its alert may say: of what was hidden the day, for the instant would name
+    /// the event.
+    const fn happened(&self, row: &PastRow) -> i64 {
+        match self.secret {
+            None => row.at,
+            Some(_) => row.at - row.at.rem_euclid(DAY_NS),
         }
     }
 }
@@ -230,14 +270,17 @@ fn may_be_hidden(row: &PastRow, kind: Kind) -> bool {
     classes(kind).is_empty() || is_stand_in(row, kind)
 }
 
-/// What an observable's alert is called in an organisation, whichever hunt finds it.
+/// What an observable's alert is called in an organisation, whichever hunt finds it. Of what was hidden
+/// it takes the secret to come to it: else whoever sees the stored forms could try them all.
 fn digest(org: OrgId, seen: &Seen<'_>) -> [u8; 16] {
-    named(&[
+    let mut parts: Vec<&[u8]> = vec![
         b"millrace-retro-hunt",
         org.as_bytes(),
         seen.kind.as_str().as_bytes(),
         seen.stored.as_bytes(),
-    ])
+    ];
+    parts.extend(seen.secret.as_ref().map(<[u8; 32]>::as_slice));
+    named(&parts)
 }
 
 /// The id of the alert in which a hunt counts what is past the limit.
@@ -319,7 +362,8 @@ mod tests {
         let drafts = found.iter().map(|one| &one.draft);
         let mut told: Vec<_> = drafts
             .map(|draft| {
-                let text = draft.observables[0].as_str();
+                let text = draft.hidden.as_deref();
+                let text = text.unwrap_or_else(|| draft.observables[0].as_str());
                 (text, draft.count, draft.first_seen, draft.last_seen)
             })
             .collect();
@@ -359,18 +403,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_hidden_is_found_by_its_form_and_shown_as_that() {
+    fn what_was_hidden_is_found_by_its_form_and_nothing_tells_which_that_is() {
         let policies = [policy(
             json!({"classes": {"email": "hash", "ipv4": "pseudonym"}}),
         )];
         let hidden = Hidden::new(&policies);
         let indicators = [(Kind::Ipv4, "8.8.8.8"), (Kind::Email, "eve@evil.com")];
         let lens = lens(&indicators, &hidden);
-        let form = |value: &str| hidden.forms(value).next().unwrap();
+        let form = |value: &str| hidden.forms(value).next().unwrap().0;
         let (address, mail) = (form("8.8.8.8"), form("eve@evil.com"));
         let scrubbed = |id: u128, observable: &str| PastRow {
             scrubbed: vec!["ipv4".to_owned(), "email".to_owned()],
-            ..row(id, 10, &[observable])
+            ..row(id, 3 * DAY_NS + 10, &[observable])
         };
         let rows = [
             scrubbed(1, &address),
@@ -380,14 +424,36 @@ mod tests {
             row(4, 10, &[&address]),
         ];
         let found = lens.look(&rows);
-        let mut stored = [(address.as_str(), 1, 10, 10), (mail.as_str(), 1, 10, 10)];
+        let day = 3 * DAY_NS;
+        let mut stored = [
+            (address.as_str(), 1, day, day),
+            (mail.as_str(), 1, day, day),
+        ];
         stored.sort_unstable();
         assert_eq!(told(&found), stored);
-        let said = format!("{found:?}");
-        assert!(
-            !said.contains("eve@") && !said.contains("8.8.8.8"),
-            "{said}"
-        );
+        let ids: Vec<Uuid> = found.iter().map(|one| one.id).collect();
+        for one in found {
+            let form = one.draft.hidden.clone().unwrap();
+            let guessed = Seen {
+                kind: Kind::Email,
+                value: String::new(),
+                stored: &form,
+                secret: None,
+            };
+            let id = uuid::Builder::from_custom_bytes(digest(ORG, &guessed)).into_uuid();
+            assert!(
+                !ids.contains(&id),
+                "its id can be come to without the secret"
+            );
+            let draft = AlertDraft {
+                hidden: None,
+                ..one.draft
+            };
+            let said = format!("{draft:?}");
+            for never in ["eve@", "8.8.8.8", form.as_str()] {
+                assert!(!said.contains(never), "{said}");
+            }
+        }
         assert_eq!(told(&lens.look(&[row(5, 1, &["8.8.8.8"])])).len(), 1);
     }
 }

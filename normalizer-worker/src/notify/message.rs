@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const VALUE_CHARS_MAX: usize = 500;
 /// Members of the group: rules group by a few.
 const GROUP_MAX: usize = 20;
+/// What is said of an alert whose events are not of today.
+const RETROACTIVE: &str = "yes: its events were stored before this was known";
 /// What stands for a value that cannot be seen.
 const BLANK: &str = "(blank)";
 
@@ -92,6 +94,10 @@ pub struct Alert {
     pub assignee: Option<String>,
     /// When it was made.
     pub created_at: String,
+    /// Whether its events were stored before what it tells of them was known. Messages that were written
+    /// before there was such a thing do not say.
+    #[serde(default)]
+    pub retroactive: bool,
 }
 
 impl Message {
@@ -115,6 +121,7 @@ impl Message {
             return format!("Test of the channel {}", self.channel);
         };
         let what = match self.happening {
+            Some(Happening::Created) | None if alert.retroactive => "Found in history",
             Some(Happening::Created) | None => "New alert",
             Some(Happening::Escalated) => "Not acknowledged",
             Some(Happening::SeverityRaised) => "Severity raised",
@@ -166,6 +173,9 @@ impl Message {
             say("Severity", severity);
             say("Status", alert.status.clone());
             say("Type", alert.alert_type.clone());
+            if alert.retroactive {
+                say("Retroactive", RETROACTIVE.to_owned());
+            }
             say("Rule", alert.rule_id.clone());
             say("Matches", alert.count.to_string());
             say("First seen", alert.first_seen.clone());
@@ -267,6 +277,13 @@ pub(super) mod samples {
         message
     }
 
+    /// One about what a hunt has found in history.
+    pub(crate) fn retroactive() -> Message {
+        let mut payload = payload();
+        payload["alert"]["retroactive"] = true.into();
+        Message::read(payload, Happening::Created).unwrap()
+    }
+
     /// A test of a channel.
     pub(crate) fn test() -> Message {
         let payload = json!({"timestamp": "2026-11-26T10:00:00.000000Z",
@@ -292,9 +309,22 @@ mod tests {
         );
         assert_eq!(said(Happening::Resolved), "[HIGH] Resolved: Brute force");
         assert_eq!(samples::test().headline(), "Test of the channel soc");
+        let found = samples::retroactive().headline();
+        assert_eq!(found, "[HIGH] Found in history: Brute force");
         let mut closed = samples::message(Happening::Resolved);
         closed.alert.as_mut().unwrap().status = "false_positive".to_owned();
         assert_eq!(closed.headline(), "[HIGH] False positive: Brute force");
+    }
+
+    #[test]
+    fn what_is_retroactive_says_so_and_what_was_written_before_reads_as_not() {
+        let says = |message: &Message| {
+            let mut facts = message.facts().into_iter();
+            facts.any(|(name, value)| name == "Retroactive" && value == RETROACTIVE)
+        };
+        assert!(says(&samples::retroactive()));
+        assert!(samples::payload()["alert"].get("retroactive").is_none());
+        assert!(!says(&samples::message(Happening::Created)));
     }
 
     #[test]

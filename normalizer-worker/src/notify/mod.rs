@@ -2,7 +2,7 @@
 //! message under one key that never changes.
 //!
 //! ```text
-//! commit, API   alert changes → notify_alert() → a row for each channel   (timescale-init/090)
+//! commit, API   alert changes → notify_alert() → a row for each channel   (timescale-init/140)
 //! escalate      open for too long → the same, once, whichever worker comes first
 //! queue         a lease on a channel → its next message → what became of it
 //! message       the stored facts, clipped

@@ -73,6 +73,9 @@ mod tests {
         assert_eq!(said["id"], message.key.as_str());
         assert_eq!(said["data"]["alert"]["count"], 18);
         assert_eq!(said["data"]["url"], "https://soc.example.net/alerts/0f7e");
+        assert_eq!(said["data"]["alert"]["retroactive"], false);
+        let found: Value = serde_json::from_slice(&body(&samples::retroactive())).unwrap();
+        assert_eq!(found["data"]["alert"]["retroactive"], true);
         let test: Value = serde_json::from_slice(&body(&samples::test())).unwrap();
         assert_eq!(test["type"], "test");
         assert!(test["data"].get("alert").is_none());

@@ -6,7 +6,7 @@ use crate::ask::{
     AlertStatus, Asked, Body, Cursor, DAY_S, Loose, OneOrMany, Order, Position, TimeRange, limit,
 };
 use crate::error::Problem;
-use crate::principal::Caller;
+use crate::principal::{Caller, Permission};
 use crate::store::alerts::{
     self, Alert, AlertById, AlertEvent, Change, Deed, History, Listing, Summary,
 };
@@ -114,6 +114,8 @@ pub(crate) async fn list(
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > most;
     rows.truncate(most);
+    let may_reveal = caller.may(Permission::PiiRevealHash);
+    let rows: Vec<Alert> = rows.into_iter().map(|row| row.told(may_reveal)).collect();
     let next = |alert: &Alert| Cursor {
         range: range.unwrap_or(ALWAYS),
         order: Order::Descending,
@@ -159,6 +161,7 @@ pub(crate) async fn show(
 async fn answer(api: &Api, caller: &Caller, id: Uuid) -> Result<Json<AlertAnswer>, Problem> {
     let alert = api.pg.first(&caller.bind(AlertById(id))?).await?;
     let alert = alert.ok_or_else(|| Problem::not_found("alert"))?;
+    let alert = alert.told(caller.may(Permission::PiiRevealHash));
     let history = api.pg.rows(&caller.bind(History(id))?).await?;
     let now = AlertStatus::parse(&alert.status);
     let next = AlertStatus::ALL.into_iter();

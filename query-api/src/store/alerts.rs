@@ -47,7 +47,7 @@ pub struct Alert {
     pub count: i64,
     /// Matches that only raised the count.
     pub suppressed: i64,
-    /// Some of its events.
+    /// Some of its events; none where they are withheld (`hidden`).
     pub event_ids: Vec<Uuid>,
     /// Observables in them.
     pub observables: Vec<String>,
@@ -73,6 +73,30 @@ pub struct Alert {
     pub retroactive: bool,
     /// The retro-hunt that raised it, if one did.
     pub retro_hunt: Option<Uuid>,
+    /// Whether its observable is stored as a hash or pseudonym. What that is, and which events have it, is
+    /// told to those only who have `pii:reveal-hash`; of its times everybody is told the day.
+    pub hidden: bool,
+    #[serde(skip)]
+    form: Option<String>,
+}
+
+impl Alert {
+    /// As it is told to somebody who may know how values are hidden, or may not.
+    #[must_use]
+    pub fn told(mut self, may_reveal: bool) -> Self {
+        let Some(form) = self.form.take() else {
+            return self;
+        };
+        if may_reveal {
+            if let Some(group) = self.group_key.as_object_mut() {
+                group.insert("observable".to_owned(), form.as_str().into());
+            }
+            self.observables.push(form);
+        } else {
+            self.event_ids.clear();
+        }
+        self
+    }
 }
 
 macro_rules! alert_columns {
@@ -81,7 +105,7 @@ macro_rules! alert_columns {
             "SELECT id, rule_id, rule_version, severity, title, message, alert_type, attack,
                     group_key, first_seen, last_seen, count, suppressed, event_ids, observables,
                     risk_score, signal, status, assignee, status_changed_at, acknowledged_at,
-                    resolved_at, escalated_at, created_at, retro_hunt FROM alert WHERE org_id = $1 ",
+                    resolved_at, escalated_at, created_at, retro_hunt, hidden FROM alert WHERE org_id = $1 ",
             $rest
         )
     };
@@ -94,6 +118,7 @@ impl FromRow for Alert {
             row.try_get::<_, Option<OffsetDateTime>>(column)
                 .map(|at| at.map(Moment::from))
         };
+        let form: Option<String> = row.try_get("hidden")?;
         Ok(Alert {
             id: row.try_get("id")?,
             rule_id: row.try_get("rule_id")?,
@@ -121,6 +146,8 @@ impl FromRow for Alert {
             created_at: at("created_at")?,
             retroactive: row.try_get::<_, Option<Uuid>>("retro_hunt")?.is_some(),
             retro_hunt: row.try_get("retro_hunt")?,
+            hidden: form.is_some(),
+            form,
         })
     }
 }

@@ -198,3 +198,55 @@ async fn alerts_are_filtered_paged_and_counted() {
         json!({ "medium": 5, "low": 1 })
     );
 }
+
+/// What a retro-hunt found: in events of two days, of an address that the policy hashes.
+const FORM: &str = "email:v1:0123456789abcdef0123456789abcdef";
+
+async fn hidden_find(org: &Org) -> String {
+    let id = alert(org, "RETRO_HUNT", "open", "high", 1.0).await;
+    execute(
+        "UPDATE alert SET retro_hunt = gen_random_uuid(), hidden = $2, event_ids = ARRAY[gen_random_uuid()],
+                group_key = '{\"kind\": \"email\", \"indicator\": \"7\"}' WHERE id = $1",
+        &[&id, &FORM],
+    )
+    .await;
+    id.to_string()
+}
+
+#[tokio::test]
+async fn what_a_hunt_found_hidden_is_shown_to_those_who_may_reveal_it() {
+    let org = org().await;
+    let id = hidden_find(&org).await;
+    // May hunt, and read alerts and logs: but not know which hash is whose.
+    execute(
+        "INSERT INTO role (org_id, name, permissions)
+         VALUES ($1, 'hunter', '{indicators:read,indicators:manage,alerts:read,alerts:triage,logs:read}')",
+        &[&org.id],
+    )
+    .await;
+    let hunter = token(org.id, "hunter").await;
+    let path = format!("/alerts/{id}");
+    let note = json!({ "note": "seen" });
+    for answer in [
+        get("/alerts", &hunter, &[]).await.ok()["rows"][0].clone(),
+        get(&path, &hunter, &[]).await.ok(),
+        post(&format!("{path}/notes"), &hunter, &note).await.ok(),
+    ] {
+        assert_eq!(answer["id"], id.as_str());
+        assert!(!answer.to_string().contains("0123456789abcdef"), "{answer}");
+        assert_eq!(
+            (
+                &answer["hidden"],
+                &answer["event_ids"],
+                &answer["retroactive"]
+            ),
+            (&json!(true), &json!([]), &json!(true))
+        );
+    }
+    let by_text = get("/alerts", &hunter, &[("text", FORM)]).await.ok();
+    assert_eq!(by_text["rows"], json!([]), "nor by asking for it");
+    let answer = get(&path, &org.admin, &[]).await.ok();
+    assert_eq!(answer["group_key"]["observable"], FORM);
+    assert_eq!(answer["observables"], json!([FORM]));
+    assert_eq!(answer["event_ids"].as_array().unwrap().len(), 1);
+}

@@ -359,3 +359,35 @@ async fn a_channel_that_is_overrun_gets_no_more() {
         (1000, 200)
     );
 }
+
+#[tokio::test]
+async fn a_channel_hears_that_an_alert_is_of_history_and_not_what_was_hidden() {
+    let org = org().await;
+    made(&org, &slack()).await;
+    let plain = alert(&org, "BRUTE_FORCE_ATTACK", "open", "high", 1.0).await;
+    let found = alert(&org, "RETRO_HUNT", "open", "high", 1.0).await;
+    execute(
+        "UPDATE alert SET retro_hunt = gen_random_uuid(), hidden = 'email:v1:0123456789abcdef',
+                event_ids = ARRAY[gen_random_uuid()] WHERE id = $1",
+        &[&found],
+    )
+    .await;
+    execute(
+        "UPDATE alert SET event_ids = ARRAY[gen_random_uuid()] WHERE id = $1",
+        &[&plain],
+    )
+    .await;
+    for (id, retroactive, events) in [(plain, false, 1), (found, true, 0)] {
+        told(id, "created").await;
+        let sql = "SELECT payload FROM outbox WHERE alert_id = $1";
+        let row = postgres().await.query_one(sql, &[&id]).await.unwrap();
+        let payload: Value = row.get(0);
+        let about = &payload["alert"];
+        assert_eq!(about["retroactive"], retroactive, "{payload}");
+        assert_eq!(about["event_ids"].as_array().unwrap().len(), events);
+        assert!(
+            !payload.to_string().contains("0123456789abcdef"),
+            "{payload}"
+        );
+    }
+}
