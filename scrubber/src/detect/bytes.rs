@@ -204,36 +204,50 @@ impl Context {
 
     /// Whether one of the words starts a word within the range, in any case.
     pub(crate) fn is_in(&self, text: &[u8], from: usize, to: usize) -> bool {
-        self.ends(text, from, to).next().is_some()
+        self.first(text, from, to).is_some()
     }
 
     /// Where the last of the words within the range ends.
     pub(crate) fn last_end(&self, text: &[u8], from: usize, to: usize) -> Option<usize> {
-        self.ends(text, from, to).last()
+        let (mut from, mut last) = (from, None);
+        while let Some((next, end)) = self.first(text, from, to) {
+            (from, last) = (next, Some(end));
+        }
+        last
     }
 
-    /// Where the words end that start a word within the range. Words of other scripts count
-    /// wherever they stand: not all of these divide words.
-    fn ends(&self, text: &[u8], from: usize, to: usize) -> impl Iterator<Item = usize> {
+    /// The first word that starts a word within the range: where to look on, and where it ends.
+    /// Words of other scripts count wherever they stand: not all of these divide words.
+    fn first(&self, text: &[u8], from: usize, to: usize) -> Option<(usize, usize)> {
         let range = text.get(from..to.min(text.len())).unwrap_or_default();
-        let mut last = before(text, from);
-        let mut inside = last.is_ascii_alphabetic();
-        range.iter().enumerate().filter_map(move |(index, byte)| {
+        let (mut last, earlier) = (before(text, from), before(text, from.wrapping_sub(1)));
+        let mut inside = last.is_ascii_alphabetic() && !(earlier == b'\\' && is_escape(last));
+        for (index, byte) in range.iter().enumerate() {
             let letter = byte.is_ascii_alphabetic();
             let starts = letter && !inside || *byte >= 0xc0;
             // Behind an escape, such as the `\n` of JSON, another word begins.
             inside = letter && !(last == b'\\' && is_escape(*byte));
             last = *byte;
-            if !starts || !self.may_start(text, from + index) {
-                return None;
+            let place = from + index;
+            if starts
+                && self.may_start(text, place)
+                && let Some(end) = self.end_of(text, place)
+            {
+                return Some((place + 1, end));
             }
-            let here = |word: &&&[u8]| starts_ci(text, from + index, word);
-            let word = self.words.iter().find(here)?;
-            let end = from + index + word.len();
-            // What stands for a value that was taken out (`[PHONE]`, `phone:v1:…`) speaks of nothing.
-            let around = text.get((from + index).saturating_sub(1)..=end);
-            let is_mark = around.is_some_and(is_placeholder) || has_hash_at(text, end);
-            (!is_mark).then_some(end)
-        })
+        }
+        None
+    }
+
+    /// Where the word ends that stands at a place.
+    #[inline(never)]
+    fn end_of(&self, text: &[u8], place: usize) -> Option<usize> {
+        let here = |word: &&&[u8]| starts_ci(text, place, word);
+        let word = self.words.iter().find(here)?;
+        let end = place + word.len();
+        // What stands for a value that was taken out (`[PHONE]`, `phone:v1:…`) speaks of nothing.
+        let around = text.get(place.saturating_sub(1)..=end);
+        let is_mark = around.is_some_and(is_placeholder) || has_hash_at(text, end);
+        (!is_mark).then_some(end)
     }
 }

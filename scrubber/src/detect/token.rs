@@ -135,11 +135,12 @@ const FORMATS: &[Format] = &[
 #[inline]
 pub(crate) fn may_start(text: &[u8], start: usize) -> bool {
     let (first, second) = (at(text, start), at(text, start + 1));
-    starts_format(first, second)
-        || matches!(
-            before(text, start),
-            b'.' | b'/' | b'~' | b':' | b'\\' | b'%'
-        )
+    let beside = match before(text, start) {
+        b':' => (first, second) == (b'A', b'A'),
+        mark => matches!(mark, b'.' | b'/' | b'~' | b'\\' | b'%'),
+    };
+    beside
+        || starts_format(first, second, at(text, start + 2))
         || matches!((first, second), (b'e', b'y') | (b'M' | b'N' | b'O', _))
         || at(text, start + MAILCHIMP) == b'-'
 }
@@ -189,7 +190,7 @@ fn is_run(byte: u8) -> bool {
 #[inline]
 fn prefixed(text: &[u8], start: usize, first: u8) -> Option<Span> {
     let second = at(text, start + 1);
-    if !starts_format(first, second) {
+    if !starts_format(first, second, at(text, start + 2)) {
         return None;
     }
     let rest = from(text, start);
@@ -211,26 +212,36 @@ fn prefixed(text: &[u8], start: usize, first: u8) -> Option<Span> {
         })
 }
 
-/// A glance at the first two bytes: most words end here.
+/// A glance at the first three bytes: most words end here.
 #[inline]
-fn starts_format(first: u8, second: u8) -> bool {
-    let letter = |byte: u8| 1u32 << (byte & 0x1f);
-    let seconds = SECONDS.get(usize::from(first & 0x1f)).copied().unwrap_or(0);
-    first.is_ascii_alphabetic() && seconds & letter(second) != 0
+fn starts_format(first: u8, second: u8, third: u8) -> bool {
+    let place = usize::from(first & 0x1f);
+    let has = |letters: &[u32; 32], byte: u8| {
+        letters.get(place).copied().unwrap_or(0) & 1 << (byte & 0x1f) != 0
+    };
+    first.is_ascii_alphabetic() && has(&SECONDS, second) && has(&THIRDS, third)
 }
 
-/// The second letters of the formats (in any case), by their first.
-static SECONDS: [u32; 32] = {
-    let mut seconds = [0; 32];
+/// The second and the third bytes of the formats (in any case), by their first.
+static SECONDS: [u32; 32] = letters(1);
+static THIRDS: [u32; 32] = letters(2);
+
+/// The bytes at a place of the formats, by their first; all of them where a prefix ends before it.
+const fn letters(place: usize) -> [u32; 32] {
+    let mut letters = [0; 32];
     let mut index = 0;
     #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
     while index < FORMATS.len() {
         let prefix = FORMATS[index].0;
-        seconds[(prefix[0] & 0x1f) as usize] |= 1 << (prefix[1] & 0x1f);
+        letters[(prefix[0] & 0x1f) as usize] |= if place < prefix.len() {
+            1 << (prefix[place] & 0x1f)
+        } else {
+            u32::MAX
+        };
         index += 1;
     }
-    seconds
-};
+    letters
+}
 
 fn is_body(body: Body, byte: u8) -> bool {
     match body {
@@ -490,4 +501,24 @@ pub(crate) fn private_key(text: &str, start: usize) -> Option<Span> {
         start,
         footer.unwrap_or(text.len()),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_glance_misses_no_format() {
+        let more: [&[u8]; 4] = [b"eyJhbGci", b"MTk4NjIy", b"NzYyNTM5", b"ODg0MzQy"];
+        let prefixes = FORMATS.iter().map(|(prefix, ..)| *prefix);
+        for prefix in prefixes.chain(more) {
+            let text = [prefix, b"0123456789abcdef"].concat();
+            assert!(may_start(&text, 0), "{}", String::from_utf8_lossy(&text));
+        }
+        assert!(may_start(b"110201543:AAHdqTcvCH1vGWJx", 10));
+        assert!(may_start(b"0123456789abcdef0123456789abcdef-us12", 0));
+        for word in ["0123456789abcdef0123456789abcdef", "responsibilities"] {
+            assert!(!may_start(word.as_bytes(), 0), "{word}");
+        }
+    }
 }
