@@ -6,6 +6,7 @@ use super::def::{DedupeDef, MissingGroup, RuleDef, Selection};
 use super::error::{Problem, RuleError};
 use super::facts::{Cover, Shares};
 use super::fields::FieldMap;
+use super::gates;
 use super::hours::BusinessHours;
 use super::index::{Index, IndexBuilder};
 use super::keys::{INDICATOR_SLOT, KeySlot};
@@ -18,6 +19,7 @@ use hashbrown::HashMap;
 use millrace_shared::limits::NS_PER_SECOND;
 use millrace_shared::{Role, Signal};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an organisation's rules need to know of it.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +102,12 @@ pub(super) enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     None(Vec<Node>),
-    Condition { slot: u32, test: Test },
+    /// What several rules demand alike, by its number.
+    Gate(u32, Arc<Node>),
+    Condition {
+        slot: u32,
+        test: Test,
+    },
 }
 
 /// The slot of conditions that are not about a field.
@@ -112,9 +119,14 @@ pub(super) const EVERY_SLOT: u32 = u32::MAX - 2;
 /// What one signal's events need.
 #[derive(Debug, Default)]
 pub(super) struct Matcher {
+    /// No other matcher has it.
+    pub(super) id: u64,
     pub(super) fields: FieldMap,
     pub(super) index: Index,
 }
+
+/// The number of the next matcher.
+static NEXT_MATCHER: AtomicU64 = AtomicU64::new(0);
 
 /// By signal; nothing where no rule looks.
 pub(super) type Matchers = [Option<Matcher>; Signal::ALL.len()];
@@ -126,6 +138,8 @@ pub struct RuleSet {
     pub(super) matchers: Matchers,
     /// Of rules that look at scrubbed events.
     pub(super) after_scrubbing: Matchers,
+    /// How many demands rules share.
+    pub(super) gates: usize,
     /// What each slot is of.
     pub(super) paths: Vec<Box<str>>,
     pub(super) settings: OrgSettings,
@@ -427,7 +441,8 @@ impl Compiler {
         }
     }
 
-    fn finish(self, settings: OrgSettings) -> RuleSet {
+    fn finish(mut self, settings: OrgSettings) -> RuleSet {
+        let gates = gates::share(&mut self.rules);
         let slots = self.paths.len();
         let mut paths = vec![""; slots];
         for (path, slot) in &self.paths {
@@ -442,6 +457,7 @@ impl Compiler {
             rules: self.rules,
             matchers,
             after_scrubbing,
+            gates,
             settings,
         }
     }
@@ -471,6 +487,7 @@ impl Compiler {
             });
         }
         any.then(|| Matcher {
+            id: NEXT_MATCHER.fetch_add(1, Ordering::Relaxed),
             index: index.finish(&fields),
             fields,
         })
@@ -481,6 +498,7 @@ impl Compiler {
             Node::All(all) => Cover::all(all.iter().map(|node| self.cover(node, shares))),
             Node::Any(any) => Cover::any(any.iter().map(|node| self.cover(node, shares))),
             Node::None(_) => None,
+            Node::Gate(_, node) => self.cover(node, shares),
             Node::Condition { slot, test } => {
                 let common = self.common.get(*slot as usize).copied().unwrap_or(false);
                 Cover::of(test, *slot, common, shares)
@@ -548,9 +566,10 @@ impl Rule {
             Node::Any(members) => members,
             Node::All(all) => match all.last() {
                 Some(Node::Any(members)) => members,
-                Some(Node::All(_) | Node::None(_) | Node::Condition { .. }) | None => &[],
+                Some(Node::All(_) | Node::None(_) | Node::Gate(..) | Node::Condition { .. })
+                | None => &[],
             },
-            Node::None(_) | Node::Condition { .. } => &[],
+            Node::None(_) | Node::Gate(..) | Node::Condition { .. } => &[],
         }
     }
 }
@@ -570,6 +589,7 @@ impl Node {
             Node::All(list) | Node::Any(list) | Node::None(list) => {
                 list.iter().for_each(|node| node.each_condition(visit));
             }
+            Node::Gate(_, node) => node.each_condition(visit),
             Node::Condition { slot, test } => visit(*slot, test),
         }
     }

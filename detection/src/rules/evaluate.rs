@@ -7,8 +7,10 @@ use super::compile::{
 use super::condition::Test;
 use super::def::RuleSeverity;
 use super::elements::any_scalar;
+use super::gates::Gates;
 use super::keys::{KeyFields, Keyed, Memo, Use};
 use super::keywords::sent;
+use super::recent::Recent;
 use super::slots::{Asking, Slots};
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
@@ -63,6 +65,8 @@ pub struct RuleMatch {
 pub struct Scratch {
     slots: Slots,
     candidates: Candidates,
+    gates: Gates,
+    recent: Recent,
     /// The text of an event.
     buffer: Vec<u8>,
     memo: RefCell<Memo>,
@@ -105,10 +109,11 @@ impl Candidates {
 impl Scratch {
     /// Gathers the rules that the event's values make candidates.
     fn gather(&mut self, matcher: &Matcher, view: &EventView<'_, '_>) {
-        let Matcher { fields, index } = matcher;
+        let Matcher { id, fields, index } = matcher;
         let Scratch {
             slots,
             candidates,
+            recent,
             buffer,
             ..
         } = self;
@@ -118,24 +123,28 @@ impl Scratch {
         }
         let mut add = |rules: &[u32]| candidates.add(rules);
         if let Some(keywords) = &index.every {
-            keywords.each(view.event, buffer, &mut add);
+            keywords.each(view.event, *id, (recent, buffer), &mut add);
         }
-        for (number, field) in view.event.fields.iter().enumerate() {
-            if let Some(entry) = fields.of_event(field) {
-                slots.note(entry, FieldAt::event(number), &field.value);
-                if let Some(values) = index.of(entry) {
-                    values.each_of_presence(&mut add);
-                    slots.each_of_last(&field.value, &mut |value| values.each(value, &mut add));
-                }
-            }
-        }
-        for (number, field) in view.resource.fields.iter().enumerate() {
-            if let Some(entry) = fields.of_resource(field) {
-                slots.note(entry, FieldAt::resource(number), &field.value);
-                if let Some(values) = index.of(entry) {
-                    values.each_of_presence(&mut add);
-                    slots.each_of_last(&field.value, &mut |value| values.each(value, &mut add));
-                }
+        let of_event = view.event.fields.iter().enumerate();
+        let of_event = of_event.map(|(number, field)| {
+            let entry = fields.of_event(field);
+            (entry, FieldAt::event(number), field)
+        });
+        let of_resource = view.resource.fields.iter().enumerate();
+        let of_resource = of_resource.map(|(number, field)| {
+            let entry = fields.of_resource(field);
+            (entry, FieldAt::resource(number), field)
+        });
+        for (entry, at, field) in of_event.chain(of_resource) {
+            let Some(entry) = entry else {
+                continue;
+            };
+            slots.note(entry, at, &field.value);
+            if let Some((number, values)) = index.of(entry) {
+                values.each_of_presence(&mut add);
+                slots.each_of_last(&field.value, &mut |value| {
+                    values.each(value, (*id, number), recent, &mut add);
+                });
             }
         }
     }
@@ -180,6 +189,7 @@ impl RuleSet {
     ) {
         scratch.slots.begin();
         scratch.candidates.begin(self.rules.len());
+        scratch.gates.begin(self.gates);
         scratch.gather(matcher, view);
         scratch.candidates.list.sort_unstable();
         let asked = Asked {
@@ -190,6 +200,7 @@ impl RuleSet {
                 view,
             },
             memo: &scratch.memo,
+            gates: &scratch.gates,
             view,
         };
         for number in &scratch.candidates.list {
@@ -215,6 +226,7 @@ struct Asked<'s, 'e, 'a> {
     set: &'s RuleSet,
     slots: Asking<'s, 'e, 'a>,
     memo: &'s RefCell<Memo>,
+    gates: &'s Gates,
     view: &'s EventView<'e, 'a>,
 }
 
@@ -363,6 +375,7 @@ impl<'s> Asked<'s, '_, '_> {
             Node::All(all) => all.iter().all(|node| self.selects(node)),
             Node::Any(any) => any.iter().any(|node| self.selects(node)),
             Node::None(none) => !none.iter().any(|node| self.selects(node)),
+            Node::Gate(number, node) => self.gates.is_open(*number, || self.selects(node)),
             Node::Condition {
                 slot: NO_SLOT,
                 test,

@@ -8,6 +8,7 @@ use super::compile::EVERY_SLOT;
 use super::condition::{Needle, OtherField, Place, Test};
 use super::literal::{Literal, is_caseless};
 use super::texts::{LONG, SHORTEST, Stand};
+use super::tiny::is_rare;
 use super::wildcard::Wildcard;
 use hashbrown::{HashMap, HashSet};
 
@@ -22,9 +23,11 @@ const COST_TEXT: u32 = 8;
 const COST_TEXT_MIDDLING: u32 = 14;
 const COST_TEXT_SHORT: u32 = 24;
 const COST_TEXT_SHORTEST: u32 = 80;
+const COST_TEXT_TINY: u32 = 150;
 const COST_NOT_ASCII: u32 = 12;
 const COST_COMMON: u32 = 60;
 const COST_ORDINARY: u32 = 120;
+const COST_ORDINARY_VALUE: u32 = 300;
 const COST_IOC: u32 = 5;
 const COST_PRESENT: u32 = 2_000;
 /// What is looked for in every field is looked for so much longer.
@@ -33,12 +36,18 @@ const COST_EVERY: u32 = 20;
 const FACTS_PER_COST: usize = 8;
 
 /// Texts that ordinary events are full of: parts of them say little.
-const ORDINARY: [&str; 17] = [
+const ORDINARY: [&str; 23] = [
     r"c:\windows\system32\cmd.exe",
     r"c:\windows\syswow64\rundll32.exe",
     r"c:\windows\system32\svchost.exe",
     r"c:\windows\system32\windowspowershell\v1.0\powershell.exe",
+    r"c:\windows\system32\conhost.exe",
+    r"c:\windows\explorer.exe",
+    r"c:\program files (x86)\microsoft\edge\application\msedge.exe",
+    r"c:\program files\google\chrome\application\chrome.exe",
+    r"c:\program files\mozilla firefox\firefox.exe",
     r"c:\program files (x86)\microsoft\",
+    r"\appdata\local\",
     r"c:\program files\common files\",
     r"c:\programdata\microsoft\windows\start menu\programs\",
     r"c:\users\public\appdata\local\temp\",
@@ -51,6 +60,27 @@ const ORDINARY: [&str; 17] = [
     "/usr/local/sbin/bin/bash",
     "/var/log/ /usr/lib/ /etc/ /home/ /tmp/ /root/ /opt/",
     "localhost 127.0.0.1 192.168.0.0 10.0.0.0",
+];
+
+/// What fields of ordinary events are: integrity levels, the system's logon and names, answers.
+const ORDINARY_VALUES: [&str; 17] = [
+    "low",
+    "medium",
+    "high",
+    "system",
+    "s-1-16-4096",
+    "s-1-16-8192",
+    "s-1-16-12288",
+    "s-1-16-16384",
+    "0x3e7",
+    "s-1-5-18",
+    "nt authority\\system",
+    "microsoft corporation",
+    "true",
+    "false",
+    "success",
+    "failure",
+    "none",
 ];
 
 /// A fact about an event.
@@ -275,10 +305,14 @@ fn of_text(text: &str, stand: Stand, slot: u32) -> Option<Costed> {
         text
     };
     if stand == Stand::Anywhere && text.len() < SHORTEST {
-        return None;
+        let first = text.bytes().next().filter(|byte| is_rare(*byte));
+        first.filter(|_| slot != EVERY_SLOT)?;
     }
     let text = text.to_ascii_lowercase();
     let mut cost = cost(stand, text.len());
+    if stand == Stand::Whole && ORDINARY_VALUES.contains(&text.as_str()) {
+        cost = COST_ORDINARY_VALUE;
+    }
     if stand != Stand::Whole && ORDINARY.iter().any(|ordinary| ordinary.contains(&text)) {
         cost = cost.max(COST_ORDINARY);
     }
@@ -299,6 +333,7 @@ const fn cost(stand: Stand, bytes: usize) -> u32 {
         (Stand::Anywhere, LONG..) => COST_TEXT,
         (Stand::Anywhere, 6..) => COST_TEXT_MIDDLING,
         (Stand::Anywhere, 4..) => COST_TEXT_SHORT,
-        (Stand::Anywhere, _) => COST_TEXT_SHORTEST,
+        (Stand::Anywhere, SHORTEST..) => COST_TEXT_SHORTEST,
+        (Stand::Anywhere, _) => COST_TEXT_TINY,
     }
 }

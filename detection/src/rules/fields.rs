@@ -19,10 +19,28 @@ const NONE: Entry = Entry::MAX;
 /// A fixed seed: names come from rules, and what events call their fields only costs a look.
 const STATE: FixedState = FixedState::with_seed(0x006E_616D_6573);
 
-/// An entry that fills a slot, and how much the slot's path prefers it.
+/// The word of an entry's bit.
+#[inline]
+pub(super) const fn word_of(entry: Entry) -> usize {
+    entry as usize / 64
+}
+
+/// The bit of an entry in its word.
+#[inline]
+pub(super) const fn bit_of(entry: Entry) -> u64 {
+    1 << (entry % 64)
+}
+
+/// The entry of a bit.
+#[inline]
+pub(super) fn entry_of(word: usize, bit: u32) -> Entry {
+    Entry::try_from(word * 64).map_or(NONE, |first| first + bit)
+}
+
+/// A slot that an entry fills, and how much the slot's path prefers it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Feed {
-    pub(super) entry: Entry,
+    pub(super) slot: u32,
     pub(super) rank: u8,
 }
 
@@ -40,10 +58,10 @@ pub(super) struct FieldMap {
     roles: Vec<Entry>,
     resource_roles: Vec<Entry>,
     names: HashTable<Name>,
-    /// By slot.
-    feeds: Vec<Vec<Feed>>,
     /// By entry.
-    slots: Vec<Vec<u32>>,
+    feeds: Vec<Vec<Feed>>,
+    /// By slot: the entries that fill it, as words of bits.
+    words: Vec<Vec<(usize, u64)>>,
 }
 
 impl Default for FieldMap {
@@ -53,7 +71,7 @@ impl Default for FieldMap {
             resource_roles: vec![NONE; Role::COUNT],
             names: HashTable::new(),
             feeds: Vec::new(),
-            slots: Vec::new(),
+            words: Vec::new(),
         }
     }
 }
@@ -71,7 +89,7 @@ impl FieldMap {
         for (rank, source) in all_sources(path) {
             match source {
                 Source::Core(role) => {
-                    let entry = entry_of(&mut self.slots, self.roles.get_mut(role.index()));
+                    let entry = entry_at(&mut self.feeds, self.roles.get_mut(role.index()));
                     self.feed(slot, entry, rank);
                     self.feed_of_resource(slot, role, rank);
                 }
@@ -86,25 +104,28 @@ impl FieldMap {
 
     fn feed_of_resource(&mut self, slot: u32, role: Role, rank: u8) {
         let place = self.resource_roles.get_mut(role.index());
-        let entry = entry_of(&mut self.slots, place);
+        let entry = entry_at(&mut self.feeds, place);
         self.feed(slot, entry, rank);
     }
 
     /// Lets an entry fill the slot, unless a source of lower rank does so already.
     fn feed(&mut self, slot: u32, entry: Entry, rank: u8) {
-        let Some(slots) = self.slots.get_mut(entry as usize) else {
+        let Some(feeds) = self.feeds.get_mut(entry as usize) else {
             return;
         };
-        if slots.contains(&slot) {
+        if feeds.iter().any(|feed| feed.slot == slot) {
             return;
         }
-        slots.push(slot);
+        feeds.push(Feed { slot, rank });
         let place = slot as usize;
-        if self.feeds.len() <= place {
-            self.feeds.resize_with(place + 1, Vec::new);
+        if self.words.len() <= place {
+            self.words.resize_with(place + 1, Vec::new);
         }
-        if let Some(feeds) = self.feeds.get_mut(place) {
-            feeds.push(Feed { entry, rank });
+        if let Some(words) = self.words.get_mut(place) {
+            match words.iter_mut().find(|(word, _)| *word == word_of(entry)) {
+                Some((_, bits)) => *bits |= bit_of(entry),
+                None => words.push((word_of(entry), bit_of(entry))),
+            }
         }
     }
 
@@ -116,7 +137,7 @@ impl FieldMap {
             Place::Occupied(place) => place.get().entry,
             Place::Vacant(place) => {
                 let mut entry = NONE;
-                entry_of(&mut self.slots, Some(&mut entry));
+                entry_at(&mut self.feeds, Some(&mut entry));
                 let key = key.into();
                 place.insert(Name { keys, key, entry });
                 entry
@@ -147,26 +168,33 @@ impl FieldMap {
         found.map(|name| name.entry)
     }
 
-    /// What fills a slot.
+    /// How much a slot prefers an entry that fills it.
     #[inline]
-    pub(super) fn feeds(&self, slot: u32) -> &[Feed] {
-        self.feeds.get(slot as usize).map_or(&[], Vec::as_slice)
+    pub(super) fn rank(&self, entry: Entry, slot: u32) -> Option<u8> {
+        let mut feeds = self.feeds.get(entry as usize)?.iter();
+        feeds.find(|feed| feed.slot == slot).map(|feed| feed.rank)
     }
 
-    /// The slots that each entry fills, in the order of their numbers.
-    pub(super) fn slots(&self) -> &[Vec<u32>] {
-        &self.slots
+    /// The entries that fill a slot, as words of bits.
+    #[inline]
+    pub(super) fn feeds_of(&self, slot: u32) -> &[(usize, u64)] {
+        self.words.get(slot as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// What each entry fills, in the order of their numbers.
+    pub(super) fn feeds(&self) -> &[Vec<Feed>] {
+        &self.feeds
     }
 }
 
 /// The entry that stands in a place, made where there is none.
-fn entry_of(slots: &mut Vec<Vec<u32>>, place: Option<&mut Entry>) -> Entry {
+fn entry_at(feeds: &mut Vec<Vec<Feed>>, place: Option<&mut Entry>) -> Entry {
     let Some(place) = place else {
         return NONE;
     };
     if *place == NONE {
-        *place = Entry::try_from(slots.len()).unwrap_or(NONE);
-        slots.push(Vec::new());
+        *place = Entry::try_from(feeds.len()).unwrap_or(NONE);
+        feeds.push(Vec::new());
     }
     *place
 }

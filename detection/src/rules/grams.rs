@@ -10,7 +10,10 @@ use hashbrown::HashMap;
 
 /// What makes the two cases of a letter one (and a few other bytes, which a comparison in full tells
 /// apart).
-const FOLD: u8 = 0x20;
+const FOLD: u64 = 0x2020_2020_2020_2020;
+
+/// Positions that are looked at in one go.
+const BLOCK: usize = 64;
 
 /// Texts by grams of `SIZE` bytes, of which one in `STRIDE` is looked at: they have
 /// `SIZE + STRIDE - 1` bytes at least.
@@ -23,9 +26,14 @@ pub(super) struct Grams<const SIZE: usize, const STRIDE: usize> {
 /// The first bytes, case aside.
 #[inline]
 fn gram<const SIZE: usize>(bytes: &[u8]) -> u64 {
-    let folded = |key: u64, byte: &u8| key << 8 | u64::from(byte | FOLD);
-    let bytes = bytes.first_chunk::<SIZE>();
-    bytes.map_or(0, |bytes| bytes.iter().rev().fold(0, folded))
+    bytes.first_chunk::<SIZE>().map_or(0, of_chunk)
+}
+
+/// The bytes, the first of all lowest, case aside: one look at the memory where the machine can.
+#[inline]
+fn of_chunk<const SIZE: usize>(bytes: &[u8; SIZE]) -> u64 {
+    let key = |key: u64, byte: &u8| key << 8 | u64::from(*byte);
+    bytes.iter().rev().fold(0, key) | (FOLD >> (64 - 8 * SIZE))
 }
 
 impl<const SIZE: usize, const STRIDE: usize> Grams<SIZE, STRIDE> {
@@ -62,22 +70,46 @@ impl<const SIZE: usize, const STRIDE: usize> Grams<SIZE, STRIDE> {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Hands over the texts that may stand in a value, and where they would begin.
     #[inline]
     pub(super) fn each(&self, value: &[u8], found: &mut impl FnMut(u32, usize)) {
-        if self.table.is_empty() {
+        if self.is_empty() {
             return;
         }
-        for (step, window) in value.windows(SIZE).step_by(STRIDE).enumerate() {
-            let gram = gram::<SIZE>(window);
-            if !self.table.may_have(gram) {
-                continue;
-            }
-            for (number, offset) in self.table.of_likely(gram) {
-                if let Some(from) = (step * STRIDE).checked_sub(*offset as usize) {
-                    found(*number, from);
+        let mut rest = value;
+        while rest.len() >= SIZE {
+            let from = value.len() - rest.len();
+            let mut hits = self.hits(rest);
+            while hits != 0 {
+                let at = hits.trailing_zeros() as usize * STRIDE;
+                hits &= hits - 1;
+                let gram = rest.get(at..).map_or(0, gram::<SIZE>);
+                for (number, offset) in self.table.of_likely(gram) {
+                    if let Some(from) = (from + at).checked_sub(*offset as usize) {
+                        found(*number, from);
+                    }
                 }
             }
+            rest = rest.get(BLOCK * STRIDE..).unwrap_or_default();
         }
+    }
+
+    /// Which of the first positions that are looked at may have a known gram, a bit each: nothing
+    /// else is done meanwhile, and nothing depends on what was seen before.
+    #[inline(never)]
+    fn hits(&self, value: &[u8]) -> u64 {
+        let (mut rest, mut hits) = (value, 0);
+        for position in 0..BLOCK {
+            let Some(bytes) = rest.first_chunk::<SIZE>() else {
+                break;
+            };
+            hits |= u64::from(self.table.may_have(of_chunk(bytes))) << position;
+            rest = rest.get(STRIDE..).unwrap_or_default();
+        }
+        hits
     }
 }

@@ -10,11 +10,14 @@ use super::facts::{Cover, Fact, number_bits};
 use super::fields::{Entry, FieldMap};
 use super::filter::Filtered;
 use super::keywords::Keywords;
+use super::recent::{Recent, Where};
 use super::texts::{Stand, Texts, Wanted};
 use hashbrown::{HashMap, HashSet};
 use millrace_shared::Value;
 use std::collections::BTreeMap;
 
+/// Bytes of the shortest value worth remembering: a shorter one is looked at as fast.
+const REMEMBERED_MIN: usize = 8;
 /// No values.
 const NONE: u32 = u32::MAX;
 
@@ -45,9 +48,29 @@ impl Values {
         }
     }
 
+    /// Hands over the candidates of a value, perhaps several times; of one that came lately what was
+    /// found then.
+    #[inline]
+    pub(super) fn each(
+        &self,
+        value: &Value<'_>,
+        at: Where,
+        recent: &mut Recent,
+        candidates: &mut impl FnMut(&[u32]),
+    ) {
+        match value.as_text() {
+            Some(text) if self.texts.are_searched_for() && text.len() >= REMEMBERED_MIN => {
+                recent.each(at, text.as_bytes(), candidates, |mut found| {
+                    self.of_text(text, &mut found);
+                });
+            }
+            Some(_) | None => self.each_anew(value, candidates),
+        }
+    }
+
     /// Hands over the candidates of a value, perhaps several times.
     #[inline]
-    pub(super) fn each(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
+    pub(super) fn each_anew(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
         match value {
             Value::Text(text) | Value::Json(text) => self.of_text(text, candidates),
             Value::Int(_) | Value::Float(_) => self.of_number(value, candidates),
@@ -94,11 +117,11 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// What is looked for in the fields of an entry.
+    /// What is looked for in the fields of an entry, and its number.
     #[inline]
-    pub(super) fn of(&self, entry: Entry) -> Option<&Values> {
+    pub(super) fn of(&self, entry: Entry) -> Option<(u32, &Values)> {
         let number = self.of_entry.get(entry as usize)?;
-        self.values.get(*number as usize)
+        Some((*number, self.values.get(*number as usize)?))
     }
 }
 
@@ -148,9 +171,10 @@ impl IndexBuilder {
         let every = self.slots.remove(&EVERY_SLOT);
         self.index.every = every.map(|asked| Box::new(Keywords::new(&asked)));
         let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
-        for slots in fields.slots() {
-            let asked = slots.iter().filter(|slot| self.slots.contains_key(*slot));
-            let mut asked: Vec<u32> = asked.copied().collect();
+        for feeds in fields.feeds() {
+            let slots = feeds.iter().map(|feed| feed.slot);
+            let asked = slots.filter(|slot| self.slots.contains_key(slot));
+            let mut asked: Vec<u32> = asked.collect();
             asked.sort_unstable();
             let number = if asked.is_empty() {
                 NONE

@@ -1,15 +1,13 @@
-//! What rules look for in every field of an event: in all of its values at once, those within lists
-//! and objects too. It never looks at names, nor at what the scrubber found.
+//! What rules look for in every field of an event: in each of its values, those within lists and
+//! objects too. It never looks at names, nor at what the scrubber found.
 
+use super::compile::EVERY_SLOT;
 use super::condition::written;
 use super::elements::any_scalar;
 use super::index::{Asked, Values};
+use super::recent::Recent;
 use super::texts::{Stand, Texts, Wanted};
 use millrace_shared::{Event, Field, Role, Value};
-
-/// Stands behind every value. What rules look for holds it so seldom that it may well be found where
-/// two values meet: a rule that is tried in vain.
-const BEHIND: u8 = 0;
 
 /// The fields that `*` means: what the scrubber found in an event is none of its own.
 pub(super) fn sent<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item = &'e Field<'a>> {
@@ -41,42 +39,60 @@ impl Keywords {
         }
     }
 
-    /// Hands over the candidates of an event, perhaps several times. The buffer is overwritten.
+    /// Hands over the candidates of an event, perhaps several times; the number is the matcher's, and
+    /// the buffer is overwritten.
     pub(super) fn each(
         &self,
         event: &Event<'_>,
-        buffer: &mut Vec<u8>,
+        matcher: u64,
+        (recent, buffer): (&mut Recent, &mut Vec<u8>),
         candidates: &mut impl FnMut(&[u32]),
     ) {
-        buffer.clear();
         for field in sent(event) {
             any_scalar(&field.value, &mut |value| {
-                self.put(value, buffer);
-                if let Some(edges) = &self.edges {
-                    edges.each(value, candidates);
+                match value {
+                    Value::Text(text) | Value::Json(text) => {
+                        recent.each(
+                            (matcher, EVERY_SLOT),
+                            text.as_bytes(),
+                            candidates,
+                            |found| {
+                                self.of_text(text, buffer, found);
+                            },
+                        );
+                    }
+                    Value::Int(_) | Value::Float(_) => self.of_number(value, candidates),
+                    Value::Bool(true) => self.of_text("true", buffer, candidates),
+                    Value::Bool(false) => self.of_text("false", buffer, candidates),
+                    Value::Null => {}
                 }
                 false
             });
         }
-        buffer.make_ascii_lowercase();
-        if !self.not_ascii.is_empty() && !buffer.is_ascii() {
-            candidates(&self.not_ascii);
-        }
-        self.anywhere.each(buffer, candidates);
     }
 
-    fn put(&self, value: &Value<'_>, buffer: &mut Vec<u8>) {
-        let mut digits = [0; 32];
-        let text = match value {
-            Value::Text(text) | Value::Json(text) => text,
-            Value::Bool(true) => "true",
-            Value::Bool(false) => "false",
-            Value::Int(_) | Value::Float(_) if self.anywhere.are_in_numbers() => {
-                written(value, &mut digits).unwrap_or_default()
-            }
-            Value::Int(_) | Value::Float(_) | Value::Null => return,
-        };
+    fn of_text(&self, text: &str, buffer: &mut Vec<u8>, mut candidates: &mut dyn FnMut(&[u32])) {
+        if let Some(edges) = &self.edges {
+            edges.each_anew(&Value::Text(text), &mut candidates);
+        }
+        if !self.not_ascii.is_empty() && !text.is_ascii() {
+            candidates(&self.not_ascii);
+        }
+        buffer.clear();
         buffer.extend_from_slice(text.as_bytes());
-        buffer.push(BEHIND);
+        buffer.make_ascii_lowercase();
+        self.anywhere.each(buffer, &mut candidates);
+    }
+
+    fn of_number(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
+        if let Some(edges) = &self.edges {
+            edges.each_anew(value, candidates);
+        }
+        let mut digits = [0; 32];
+        if self.anywhere.are_in_numbers()
+            && let Some(text) = written(value, &mut digits)
+        {
+            self.anywhere.each(text.as_bytes(), candidates);
+        }
     }
 }

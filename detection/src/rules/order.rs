@@ -27,7 +27,7 @@ pub(super) fn order(node: &mut Node) {
             list.iter_mut().for_each(order);
             list.sort_by_cached_key(cost);
         }
-        Node::Condition { .. } => {}
+        Node::Gate(..) | Node::Condition { .. } => {}
     }
 }
 
@@ -36,6 +36,8 @@ fn cost(node: &Node) -> u32 {
         Node::All(list) | Node::Any(list) | Node::None(list) => {
             list.iter().map(cost).fold(0, u32::saturating_add)
         }
+        // Whoever asks first pays for all.
+        Node::Gate(..) => COST_FLAG,
         Node::Condition { test, .. } => of_test(test).saturating_add(COST_SLOT),
     }
 }

@@ -6,7 +6,7 @@
 
 use super::elements::{Elements, Stretch};
 use super::evaluate::EventView;
-use super::fields::{Entry, FieldMap};
+use super::fields::{Entry, FieldMap, bit_of, entry_of, word_of};
 use super::filter::Span;
 use super::path::RESOURCE_RANK;
 use crate::field::FieldAt;
@@ -22,14 +22,6 @@ struct Found {
     at: FieldAt,
     /// Its values, where it is text of JSON.
     elements: Span,
-}
-
-/// The first and the last of the fields with an entry.
-#[derive(Clone, Copy, Debug, Default)]
-struct Chain {
-    epoch: u32,
-    first: u32,
-    last: u32,
 }
 
 /// One value of a slot.
@@ -53,17 +45,14 @@ struct State {
 pub(super) struct Slots {
     epoch: u32,
     found: Vec<Found>,
+    /// The entries of what was found, a bit each.
+    entries: Vec<u64>,
     elements: Elements,
     filled: RefCell<Filled>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Filled {
-    /// By entry; of this event once `is_linked`.
-    chains: Vec<Chain>,
-    /// By the number of what was found: the next one with its entry.
-    links: Vec<u32>,
-    is_linked: bool,
     /// By slot.
     states: Vec<State>,
     fillings: Vec<Filling>,
@@ -74,15 +63,17 @@ struct Filled {
 impl Slots {
     /// Forgets the event before.
     pub(super) fn begin(&mut self) {
-        self.found.clear();
+        for one in self.found.drain(..) {
+            if let Some(word) = self.entries.get_mut(word_of(one.entry)) {
+                *word = 0;
+            }
+        }
         self.elements.clear();
         let filled = self.filled.get_mut();
         filled.fillings.clear();
-        filled.is_linked = false;
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             filled.states.clear();
-            filled.chains.clear();
             self.epoch = 1;
         }
     }
@@ -96,6 +87,13 @@ impl Slots {
                 Span::default()
             }
         };
+        let word = word_of(entry);
+        if self.entries.len() <= word {
+            self.entries.resize(word + 1, 0);
+        }
+        if let Some(word) = self.entries.get_mut(word) {
+            *word |= bit_of(entry);
+        }
         self.found.push(Found {
             entry,
             at,
@@ -160,7 +158,8 @@ impl<'s, 'e, 'a> Asking<'s, 'e, 'a> {
 impl Filled {
     /// Puts the values of a slot: those of the sources that its path prefers.
     fn fill(&mut self, slot: u32, asking: Asking<'_, '_, '_>) -> State {
-        if asking.map.feeds(slot).is_empty() {
+        // Nothing is remembered of what no field fills: numbers that are of no slot are large.
+        if asking.map.feeds_of(slot).is_empty() {
             return State::default();
         }
         self.gather(slot, asking);
@@ -221,54 +220,26 @@ impl Filled {
 
     /// Finds the fields that fill a slot, in their order.
     fn gather(&mut self, slot: u32, asking: Asking<'_, '_, '_>) {
-        let Slots { epoch, found, .. } = asking.slots;
-        if !self.is_linked {
-            self.link(found, *epoch);
-        }
+        let Slots { found, entries, .. } = asking.slots;
         self.sources.clear();
-        for feed in asking.map.feeds(slot) {
-            let chain = self.chains.get(feed.entry as usize);
-            let chain = chain.filter(|chain| chain.epoch == *epoch);
-            let mut next = chain.map_or(NONE, |chain| chain.first);
-            while let Some(one) = found.get(next as usize) {
-                let further = if one.at.is_resource() {
-                    RESOURCE_RANK
-                } else {
-                    0
-                };
-                self.sources.push((next, feed.rank.saturating_add(further)));
-                next = self.links.get(next as usize).copied().unwrap_or(NONE);
+        for (word, feeds) in asking.map.feeds_of(slot) {
+            let mut there = entries.get(*word).copied().unwrap_or(0) & feeds;
+            while there != 0 {
+                let entry = entry_of(*word, there.trailing_zeros());
+                there &= there - 1;
+                let rank = asking.map.rank(entry, slot).unwrap_or(u8::MAX);
+                let of_entry = (0..).zip(found).filter(|(_, one)| one.entry == entry);
+                self.sources.extend(of_entry.map(|(number, one)| {
+                    let further = if one.at.is_resource() {
+                        RESOURCE_RANK
+                    } else {
+                        0
+                    };
+                    (number, rank.saturating_add(further))
+                }));
             }
         }
         self.sources.sort_unstable();
-    }
-
-    /// Links the fields that have the same entry.
-    fn link(&mut self, found: &[Found], epoch: u32) {
-        self.links.clear();
-        self.links.resize(found.len(), NONE);
-        for (number, one) in (0_u32..).zip(found) {
-            let place = one.entry as usize;
-            if self.chains.len() <= place {
-                self.chains.resize(place + 1, Chain::default());
-            }
-            let Some(chain) = self.chains.get_mut(place) else {
-                continue;
-            };
-            if chain.epoch != epoch {
-                *chain = Chain {
-                    epoch,
-                    first: number,
-                    last: number,
-                };
-                continue;
-            }
-            if let Some(link) = self.links.get_mut(chain.last as usize) {
-                *link = number;
-            }
-            chain.last = number;
-        }
-        self.is_linked = true;
     }
 }
 
@@ -382,6 +353,27 @@ mod tests {
         values.retain(|one| Some(one.0) == best);
         let values = values.into_iter().map(|(_, at, value)| (at, value));
         (values.collect(), is_present)
+    }
+
+    #[test]
+    fn a_number_that_is_of_no_slot_takes_no_memory() {
+        let (map, slots) = (FieldMap::default(), Slots::default());
+        let event = Event::new(Signal::Logs);
+        let view = EventView {
+            event: &event,
+            resource: &Resource { fields: Vec::new() },
+            timestamp_ns: 0,
+            received_ns: 0,
+            verdict: Verdict::NONE,
+        };
+        let asking = Asking {
+            slots: &slots,
+            map: &map,
+            view: &view,
+        };
+        assert_eq!(asking.values(u32::MAX - 1).count(), 0);
+        assert!(!asking.is_present(u32::MAX));
+        assert!(slots.filled.borrow().states.is_empty());
     }
 
     proptest! {

@@ -8,13 +8,14 @@
 use super::filter::{Filtered, Span};
 use super::grams::Grams;
 use super::packed::Packed;
+use super::tiny::Tiny;
 
 /// Bytes of the longest key of an edge.
 const KEY: usize = 8;
 /// What makes the two cases of a letter one (and a few other bytes, which the comparison in full
 /// tells apart).
 const FOLD: u64 = 0x2020_2020_2020_2020;
-/// Bytes of the shortest text that is looked for anywhere.
+/// Bytes of the shortest text that is looked for anywhere whatever it begins with.
 pub(super) const SHORTEST: usize = Pairs::SHORTEST;
 /// Bytes from which on a text is found by long grams.
 pub(super) const LONG: usize = Long::SHORTEST;
@@ -30,7 +31,7 @@ pub(super) enum Stand {
     Whole,
     Start,
     End,
-    /// Anywhere; such a text has [`SHORTEST`] bytes or more.
+    /// Anywhere; such a text has [`SHORTEST`] bytes or more, or begins with a rare one.
     Anywhere,
 }
 
@@ -50,6 +51,7 @@ pub(super) struct Texts {
     short: Short,
     pairs: Pairs,
     packed: Packed,
+    tiny: Tiny,
     /// Whether a number, as it is written, may hold one of them.
     in_numbers: bool,
 }
@@ -63,9 +65,22 @@ struct Pattern {
 /// Patterns by the bytes at an edge.
 #[derive(Debug, Default)]
 struct Edges {
-    /// The lengths of keys.
-    lengths: Box<[usize]>,
+    /// By the byte nearest to the edge, the next, and the one behind that: the lengths of the keys that
+    /// have it there, a bit each, so that most edges of values are looked up under none.
+    lengths: [[u8; CLASSES]; NEAREST],
     table: Filtered<u32>,
+}
+
+/// Bytes at an edge that say which lengths are worth looking up.
+const NEAREST: usize = 3;
+/// Classes of bytes: the two cases of a letter are in one.
+const CLASSES: usize = 32;
+
+/// The class of the byte at a place of an edge, the nearest first.
+#[inline]
+fn class(edge: u64, place: usize) -> usize {
+    let byte = edge.to_le_bytes().get(place).copied();
+    usize::from(byte.unwrap_or(0)) % CLASSES
 }
 
 /// The first bytes of a text, the first of all lowest.
@@ -146,11 +161,19 @@ impl Texts {
             short: Short::new(&anywhere(Short::SHORTEST, LONG)),
             pairs: Pairs::new(&anywhere(SHORTEST, Short::SHORTEST)),
             packed: Packed::default(),
+            tiny: Tiny::new(&anywhere(1, SHORTEST)),
             in_numbers: wanted.iter().any(|(wanted, _)| in_numbers(wanted)),
             bytes: bytes.into(),
             rules: rules.into(),
             patterns: patterns.into(),
         }
+    }
+
+    /// Whether some may stand anywhere, so that a value is read from its beginning to its end.
+    #[inline]
+    pub(super) fn are_searched_for(&self) -> bool {
+        let are_none = self.long.is_empty() && self.short.is_empty();
+        !(are_none && self.pairs.is_empty() && self.tiny.is_empty())
     }
 
     /// Whether a number, as it is written, may hold one of the texts.
@@ -163,7 +186,7 @@ impl Texts {
         let texts = Texts::build(wanted);
         let short = (0..)
             .zip(wanted)
-            .filter(|(_, ((_, text), _))| text.len() < LONG);
+            .filter(|(_, ((_, text), _))| (SHORTEST..LONG).contains(&text.len()));
         let short: Vec<_> = short
             .map(|(number, ((_, text), _))| (number, text.as_bytes()))
             .collect();
@@ -206,6 +229,7 @@ impl Texts {
         self.short.each(value, &mut compare);
         self.pairs.each(value, &mut compare);
         self.packed.each(value, &mut compare);
+        self.tiny.each(value, &mut compare);
     }
 
     fn bytes_of(&self, number: u32) -> usize {
@@ -225,24 +249,45 @@ impl Pattern {
 
 impl Edges {
     fn new(texts: &[(u32, &[u8])], edge: impl Fn(&[u8]) -> u64) -> Edges {
-        let mut lengths: Vec<usize> = texts.iter().map(|(_, text)| text.len().min(KEY)).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
+        let mut lengths = [[0; CLASSES]; NEAREST];
+        for (_, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
+            let bit = 1 << (text.len().min(KEY) - 1);
+            for (place, lengths) in lengths.iter_mut().enumerate() {
+                let class = class(edge(text), place);
+                for (number, lengths) in lengths.iter_mut().enumerate() {
+                    // A text that ends before the place has any byte there.
+                    if place >= text.len() || number == class {
+                        *lengths |= bit;
+                    }
+                }
+            }
+        }
         let keys = texts.iter();
         let keys = keys.map(|(number, text)| (cut(edge(text), text.len()), *number));
         Edges {
-            lengths: lengths.into(),
+            lengths,
             table: Filtered::new(keys.collect()),
         }
     }
 
     #[inline]
     fn each(&self, edge: u64, bytes: usize, mut found: impl FnMut(u32)) {
-        for length in &self.lengths {
-            if *length > bytes {
-                break;
-            }
-            for number in self.table.of(cut(edge, *length)) {
+        if self.table.is_empty() {
+            return;
+        }
+        // Keys are no longer than the value.
+        let mut left = match bytes {
+            0 => 0,
+            1..KEY => u8::MAX >> (KEY - bytes),
+            _ => u8::MAX,
+        };
+        for (place, lengths) in self.lengths.iter().enumerate() {
+            left &= lengths.get(class(edge, place)).copied().unwrap_or(0);
+        }
+        while left != 0 {
+            let length = left.trailing_zeros() as usize + 1;
+            left &= left - 1;
+            for number in self.table.of(cut(edge, length)) {
                 found(*number);
             }
         }
@@ -291,7 +336,7 @@ mod tests {
                 let is_looked_for = match stand {
                     Stand::Whole => true,
                     Stand::Start | Stand::End => !text.is_empty(),
-                    Stand::Anywhere => text.len() >= SHORTEST,
+                    Stand::Anywhere => text.len() >= SHORTEST || text.starts_with(['@', '`']),
                 };
                 if is_looked_for {
                     rules.entry((*stand, text)).or_default().push(number);

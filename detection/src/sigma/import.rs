@@ -9,6 +9,7 @@ use super::pipeline::{self, Pipeline, Subject};
 use super::placeholder::Bindings;
 use super::selection::{any_of, every, not, of_condition, of_detection};
 use super::sort::{Placed, sort};
+use super::unmapped::kept_to_its_fields;
 use super::{attack, builtin};
 use crate::rules::{MissingGroup, Problem, RuleDef, RuleSeverity, Selection, WindowDef};
 use millrace_shared::Signal;
@@ -313,6 +314,11 @@ impl Compiler<'_> {
     ) -> Result<(RuleDef, Vec<String>), Problem> {
         let (subject, mut warnings) = self.subject(rule)?;
         let mut selection = whole(rule, &subject)?;
+        if !self.options.plain {
+            let (kept, warning) = kept_to_its_fields(selection, &rule.logsource)?;
+            selection = kept;
+            warnings.extend(warning);
+        }
         for (filter, cut, applied) in filters {
             if let Ok(cut) = cut
                 && filter.document.is_about(rule)

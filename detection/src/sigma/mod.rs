@@ -22,6 +22,7 @@ mod placeholder;
 mod value;
 mod detection;
 mod selection;
+mod unmapped;
 pub mod pipeline;
 mod builtin;
 mod attack;

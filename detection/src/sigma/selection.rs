@@ -123,7 +123,7 @@ fn around(value: &Value, is_keyword: bool) -> Value {
     Value::Pattern(parts)
 }
 
-fn condition(field: &str, operator: Operator, any_case: bool, value: Json) -> Selection {
+pub(super) fn condition(field: &str, operator: Operator, any_case: bool, value: Json) -> Selection {
     Selection::Condition(Condition {
         field: field.to_owned(),
         op: Op { operator, any_case },

@@ -33,8 +33,13 @@ fn document(detection: &str) -> String {
     format!("title: t\nlogsource: {{product: appliance}}\ndetection:\n{detection}")
 }
 
+/// As it is written: what is said of unmapped log sources is not asked.
 fn rule(detection: &str) -> RuleDef {
-    let import = import(&document(detection), &Options::default());
+    let options = Options {
+        plain: true,
+        ..Options::default()
+    };
+    let import = import(&document(detection), &options);
     assert_eq!(import.refused, [], "{detection}");
     import.rules[0].rule.clone()
 }
@@ -627,4 +632,39 @@ fn an_import_is_bounded_in_documents() {
         (import.refused.len(), beyond(&import)),
         (DOCUMENTS_MAX + 1, 1)
     );
+}
+
+#[test]
+fn a_negation_of_an_unmapped_source_is_kept_to_events_with_its_fields() {
+    let detection = "s:\n  id.orig_h|cidr: 10.0.0.0/8\ncondition: not s";
+    let import = |detection: &str| import(&document(detection), &Options::default());
+    let imported = import(detection);
+    assert_eq!(imported.refused, []);
+    let [warning] = imported.rules[0].warnings.as_slice() else {
+        panic!("{:?}", imported.rules[0].warnings);
+    };
+    assert!(warning.contains("log source appliance"), "{warning}");
+    let kept = &imported.rules[0].rule;
+    assert!(selects(kept, &json!({"id.orig_h": "203.0.113.7"})));
+    assert!(!selects(kept, &json!({"id.orig_h": "10.1.2.3"})));
+    assert!(!selects(kept, &json!({"request": "GET / HTTP/1.1"})));
+    // As it is written it is true of any event.
+    assert!(selects(
+        &rule(detection),
+        &json!({"request": "GET / HTTP/1.1"})
+    ));
+    // What asks for something is as it was.
+    let asking = import("s:\n  f: a\nnot_s:\n  g: b\ncondition: s and not not_s");
+    assert!(asking.rules[0].warnings.is_empty());
+    // Nothing says which events these are about.
+    for detection in [
+        "s:\n  - needle\ncondition: not s",
+        "s:\n  f: null\ncondition: s",
+    ] {
+        let refused = import(detection).refused;
+        assert!(
+            refused[0].problem.to_string().contains("every source"),
+            "{refused:?}"
+        );
+    }
 }
