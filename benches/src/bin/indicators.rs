@@ -1,6 +1,6 @@
 //! Ten million indicators: memory, time to build and to swap the index, and look-ups of addresses,
-//! domains and digests, all over the index and in no order, half of which match.
-//! `indicators [count]`.
+//! domains and digests, known and unknown, all over the index and in no order: each value by itself,
+//! and as events have them, several together. `indicators [count]`.
 
 #![expect(
     clippy::print_stdout,
@@ -9,7 +9,6 @@
 
 use millrace_benches::hop;
 use millrace_detection::indicators::{Asking, Feed, IndexBuilder, Indicator, IndicatorIndex};
-use millrace_detection::observables::OBSERVABLES_MAX;
 use millrace_detection::{FieldAt, Kind, Observable};
 use millrace_shared::wire::Severity;
 use std::sync::{Arc, RwLock};
@@ -21,8 +20,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Indicators unless the command line says otherwise.
 const INDICATORS: u64 = 10_000_000;
-/// Values looked up in a round, of each kind: far more than a processor's caches hold.
+/// Values looked up in a round, of each sort: their places in the index are far more than a
+/// processor's caches hold.
 const ASKED: u64 = 400_000;
+/// Observables of an event.
+const TOGETHER: usize = 8;
+/// Of an event's values, one in so many is known where most are unknown.
+const KNOWN_ONE_IN: usize = 100;
 /// Networks among them.
 const NETWORKS: u64 = 100_000;
 
@@ -41,27 +45,43 @@ fn main() {
         resident().0 - before.0,
         resident().1 - before.0,
     );
-    let kinds: [(Make, &[u64]); 3] = [
-        (address, &[0, 1, 2, 3]),
-        (domain, &[4, 5, 6]),
-        (digest, &[7, 8, 9]),
-    ];
-    let all: Vec<(Kind, String)> = kinds
-        .into_iter()
-        .flat_map(|(make, places)| asked(count, make, places))
-        .collect();
-    for (name, kind) in [
-        ("addresses", Some(Kind::Ipv4)),
-        ("domains", Some(Kind::Domain)),
-        ("digests", Some(Kind::Sha256)),
-        ("all of them", None),
-    ] {
-        let some = all
-            .iter()
-            .filter(|(one, _)| kind.is_none_or(|kind| kind == *one));
-        look_up(name, &index, &some.collect::<Vec<_>>());
+    for together in [1, TOGETHER] {
+        println!("{together} at a time:");
+        look_ups(&index, count, together);
     }
     swap(index);
+}
+
+/// Looks up each sort of values, so many of them at a time.
+fn look_ups(index: &IndicatorIndex, count: u64, together: usize) {
+    let kinds: [(&str, Make, &[u64]); 3] = [
+        ("addresses", address, &[0, 1, 2, 3]),
+        ("domains", domain, &[4, 5, 6]),
+        ("digests", digest, &[7, 8, 9]),
+    ];
+    let mut event = Vec::new();
+    for (name, make, places) in kinds {
+        let unknown = asked(count, make, places, false);
+        let known = asked(count, make, places, true);
+        look_up(&format!("{name}, unknown"), index, &unknown, together);
+        look_up(&format!("{name}, known"), index, &known, together);
+        let mostly = unknown.into_iter().zip(known).enumerate();
+        event.extend(mostly.map(|(n, (unknown, known))| {
+            let place = spread(n as u64);
+            let value = if n % KNOWN_ONE_IN == 0 {
+                known
+            } else {
+                unknown
+            };
+            (place, value)
+        }));
+    }
+    let inside = (0..ASKED).map(|n| network_of(spread(n) % NETWORKS, spread(n) >> 56));
+    let inside: Vec<_> = inside.map(|value| (Kind::Ipv4, value)).collect();
+    look_up("addresses of networks", index, &inside, together);
+    event.sort_unstable_by_key(|(place, _)| *place);
+    let event: Vec<_> = event.into_iter().map(|(_, value)| value).collect();
+    look_up("all sorts, 1 % known", index, &event, together);
 }
 
 /// Resident memory now and at most, MiB (Linux).
@@ -121,6 +141,13 @@ fn indicator(n: u64, feed: &Arc<Feed>) -> Indicator {
     }
 }
 
+/// An address of the network of a number.
+fn network_of(n: u64, host: u64) -> String {
+    let bits = spread(n) % (1 << 21);
+    let (a, b, c) = (bits >> 16, bits >> 8 & 255, bits & 255);
+    format!("{}.{b}.{c}.{host}", 160 + a)
+}
+
 fn build(count: u64) -> IndicatorIndex {
     let feed = Arc::new(Feed {
         id: 1,
@@ -132,9 +159,7 @@ fn build(count: u64) -> IndicatorIndex {
         builder.add(&indicator(n, &feed));
     }
     for n in 0..NETWORKS.min(count) {
-        let bits = spread(n) % (1 << 21);
-        let (a, b, c) = (bits >> 16, bits >> 8 & 255, bits & 255);
-        let value = format!("{}.{b}.{c}.0/24", 160 + a);
+        let value = format!("{}/24", network_of(n, 0));
         let network = Indicator::new(Kind::Cidr, value, Arc::clone(&feed));
         builder.add(&Indicator {
             id: count + n,
@@ -147,24 +172,18 @@ fn build(count: u64) -> IndicatorIndex {
 /// Makes the value of a number.
 type Make = fn(u64) -> (Kind, String);
 
-/// Values of a kind of which every other one is known, all over the index. `places` are those among
-/// ten at which indicators are of the kind; beyond the last indicator nobody is known.
-fn asked(count: u64, make: Make, places: &[u64]) -> impl Iterator<Item = (Kind, String)> {
+/// Values of a kind, known ones from all over the index or unknown ones. `places` are those among ten
+/// at which indicators are of the kind; beyond the last indicator nobody is known.
+fn asked(count: u64, make: Make, places: &[u64], known: bool) -> Vec<(Kind, String)> {
     let tens = count.saturating_sub(NETWORKS).max(10) / 10;
+    let beyond = if known { 0 } else { tens * 10 + 10 };
     (0..ASKED)
         .zip(places.iter().cycle())
-        .map(move |(n, place)| {
-            let beyond = if spread(n) & 1 == 0 {
-                0
-            } else {
-                tens * 10 + 10
-            };
-            make(spread(n) % tens * 10 + place + beyond)
-        })
+        .map(|(n, place)| make(spread(n) % tens * 10 + place + beyond))
+        .collect()
 }
 
-/// Looks values up as events have them: a few at a time, one after the other.
-fn look_up(name: &str, index: &IndicatorIndex, values: &[&(Kind, String)]) {
+fn look_up(name: &str, index: &IndicatorIndex, values: &[(Kind, String)], together: usize) {
     let observables: Vec<Observable<'_>> = values
         .iter()
         .map(|(kind, value)| Observable {
@@ -180,9 +199,10 @@ fn look_up(name: &str, index: &IndicatorIndex, values: &[&(Kind, String)]) {
     };
     let (mut found, mut matching) = (Vec::new(), 0);
     let bytes = values.iter().map(|(_, value)| value.len()).sum();
-    hop(&format!("look-up: {name}"), values.len(), bytes, || {
+    let name = format!("  {name}");
+    hop(&name, values.len(), bytes, || {
         matching = 0;
-        for few in observables.chunks(OBSERVABLES_MAX / 8) {
+        for few in observables.chunks(together) {
             found.clear();
             index.matches(&asking, few, &mut found);
             matching += found.len();

@@ -16,19 +16,20 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Of the values with these hashes, as many as `count`.
-    pub(super) fn new(count: usize, hashes: impl Iterator<Item = u64>) -> Self {
-        let words = (count * BITS_PER_VALUE / 64 + 1).next_power_of_two();
-        let mut filter = Filter {
+    /// For that many values.
+    pub(super) fn with_room_for(values: usize) -> Self {
+        let words = (values * BITS_PER_VALUE / 64 + 1).next_power_of_two();
+        Filter {
             words: vec![0; words],
-        };
-        for hash in hashes {
-            let at = filter.place(hash);
-            if let Some(word) = filter.words.get_mut(at) {
-                *word |= bits(hash);
-            }
         }
-        filter
+    }
+
+    /// Puts in the value with that hash.
+    pub(super) fn add(&mut self, hash: u64) {
+        let at = self.place(hash);
+        if let Some(word) = self.words.get_mut(at) {
+            *word |= bits(hash);
+        }
     }
 
     /// Whether the value with that hash may be in the index.
@@ -64,7 +65,8 @@ mod tests {
 
     #[test]
     fn it_never_denies_and_seldom_errs() {
-        let filter = Filter::new(10_000, (0..10_000).map(mixed));
+        let mut filter = Filter::with_room_for(10_000);
+        (0..10_000).for_each(|n| filter.add(mixed(n)));
         assert!((0..10_000).all(|n| filter.may_hold(mixed(n))));
         let wrong = (10_000..20_000)
             .filter(|n| filter.may_hold(mixed(*n)))

@@ -1,20 +1,24 @@
 //! Indicators of compromise: what feeds say of addresses, names, links and digests; which of them
 //! an event mentions; and how bad that is.
 //!
-//! [`parse`] reads feeds, [`IndicatorIndex`] answers look-ups and never changes once built (a new
+//! [`parse`] reads feeds, [`IndexBuilder`] makes an index of them, [`IndicatorIndex`] answers look-ups and never changes once built (a new
 //! one takes its place), [`allow`] holds what never matches, [`Verdict`] weighs the matches of one
 //! event.
 
+mod fingerprint;
 mod filter;
+mod table;
+mod prefixes;
+mod build;
 mod probes;
 mod index;
-mod prefixes;
 mod score;
 pub mod parse;
 pub mod allow;
 
 pub use allow::{Allow, AllowList, Allowed};
-pub use index::{Asking, IndexBuilder, IndicatorIndex, IndicatorMatch, Known};
+pub use build::IndexBuilder;
+pub use index::{Asking, IndicatorIndex, IndicatorMatch, Known};
 pub use score::{ScoreMode, Verdict, severity_of_score};
 
 use crate::observables::Kind;

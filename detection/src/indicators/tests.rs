@@ -387,6 +387,46 @@ proptest! {
         }
     }
 
+    /// Values that several organisations know, that have ended, and more of them than are looked up at once.
+    #[test]
+    fn values_together_match_as_each_alone_and_only_what_is_visible(
+        known in prop::collection::vec((values(), 0..3_u8, prop::bool::ANY), 0..60),
+        asked in prop::collection::vec(values(), 1..60),
+    ) {
+        let indicators: Vec<Indicator> = known
+            .iter()
+            .zip(1..)
+            .map(|((value, org, has_ended), id)| Indicator {
+                id,
+                org: [None, Some(ORG), Some(OTHER_ORG)][usize::from(*org)],
+                expires_at: has_ended.then_some(NOW),
+                ..indicator(value)
+            })
+            .collect();
+        let index = IndicatorIndex::build(indicators.iter().cloned());
+        let visible: Vec<Indicator> = indicators
+            .into_iter()
+            .filter(|one| one.org != Some(OTHER_ORG) && one.expires_at.is_none())
+            .collect();
+        let asked: Vec<_> = asked.iter().filter_map(|value| crate::observables::guess(value)).collect();
+        let observables: Vec<_> = asked
+            .iter()
+            .filter(|(kind, _)| *kind != Kind::Cidr)
+            .map(|(kind, value)| Observable { kind: *kind, value, at: FieldAt::NONE })
+            .collect();
+        let mut found = Vec::new();
+        index.matches(&asking(ORG, None), &observables, &mut found);
+        for (number, observable) in observables.iter().enumerate() {
+            let own = found.iter().filter(|one| usize::from(one.observable) == number);
+            let mut ids: Vec<u64> = own.map(|found| index.known(*found).unwrap().id).collect();
+            ids.sort_unstable();
+            let expected = linear(&visible, observable);
+            prop_assert_eq!(ids.len(), expected.len().min(16));
+            prop_assert!(ids.iter().all(|id| expected.contains(id)), "{}", observable.value);
+        }
+        prop_assert!(found.is_sorted_by_key(|one| one.observable));
+    }
+
     #[test]
     fn any_feed_is_read_without_a_fault(text in "\\PC{0,200}") {
         let feed = feed("any", 1);
