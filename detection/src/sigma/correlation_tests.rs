@@ -80,6 +80,31 @@ fn event_counts_slide() {
 }
 
 #[test]
+fn a_number_and_its_text_are_one_value() {
+    let group = "  type: event_count\n  rules: [failed]\n  group-by: [user]\n  timespan: 1m\n  condition: {gte: 2}\n";
+    let count = "  type: value_count\n  rules: [failed]\n  timespan: 1m\n  condition: {field: user, gte: 2}\n";
+    for (one, same, other) in [
+        (json!(1.5), json!("1.5"), json!(1.25)),
+        (json!(4.0), json!(4), json!("4.1")),
+        (json!(-0.0), json!("0"), json!(1)),
+        (json!(1e300), json!(1e300), json!(1.1e300)),
+        (json!(true), json!("true"), json!(false)),
+    ] {
+        let by = |second: u32, user: &Value| (second, json!({"event": "failed", "user": user}));
+        assert_eq!(fires(group, &[by(0, &one), by(1, &same)]), [1], "{one}");
+        assert!(
+            fires(group, &[by(0, &one), by(1, &other)]).is_empty(),
+            "{one}"
+        );
+        assert!(
+            fires(count, &[by(0, &one), by(1, &same)]).is_empty(),
+            "{one}"
+        );
+        assert_eq!(fires(count, &[by(0, &one), by(1, &other)]), [1], "{one}");
+    }
+}
+
+#[test]
 fn different_values_are_counted() {
     let section = "  type: value_count\n  rules: [failed, good]\n  group-by: [user]\n  timespan: 1m\n  condition: {field: host, gte: 2}\n";
     let on = |second, host: &str| {
