@@ -329,6 +329,20 @@ fn what_cannot_be_said_is_refused() {
 }
 
 #[test]
+fn whether_it_generates_stands_beside_the_correlation_or_within() {
+    let rest = "  type: event_count\n  rules: [failed]\n  timespan: 1m\n  condition: {gte: 2}\n";
+    for (beside, within, rules) in [
+        ("", "", 3),
+        ("generate: true\n", "", 4),
+        ("", "  generate: true\n", 4),
+        ("generate: false\n", "  generate: true\n", 3),
+    ] {
+        let import = import(&format!("title: C\n{beside}correlation:\n{within}{rest}"));
+        assert_eq!(import.rules.len(), rules, "{beside}{within}");
+    }
+}
+
+#[test]
 fn what_generates_lets_its_own_parts_stand_and_not_theirs() {
     let many = "title: Many\nname: many\ncorrelation: {type: event_count, rules: [failed], group-by: [user], timespan: 1m, condition: {gte: 3}}\n";
     let chain = "title: Chain\ncorrelation: {type: temporal, rules: [many, good], group-by: [user], timespan: 1m, generate: true}\n";
