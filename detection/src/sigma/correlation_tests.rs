@@ -287,6 +287,34 @@ correlation:
 }
 
 #[test]
+fn an_event_that_reaches_no_step_of_a_chain_fires_nothing() {
+    for kind in ["temporal", "temporal_ordered"] {
+        let section = format!(
+            "  type: {kind}
+  rules: [many, good]
+  group-by: [user]
+  timespan: 1m
+---
+title: Many
+name: many
+correlation:
+  type: event_count
+  rules: [failed]
+  group-by: [user]
+  timespan: 10s
+  condition: {{gte: 2}}
+"
+        );
+        let at = |second, event: &str| (second, of(event, "ann"));
+        let two = [at(0, "failed"), at(9, "failed"), at(20, "good")];
+        assert_eq!(fires(&section, &two), [2], "{kind}");
+        // One more failure, which is not many, and then a second one, which is.
+        let more = [two.to_vec(), vec![at(30, "failed"), at(39, "failed")]].concat();
+        assert_eq!(fires(&section, &more), [2, 4], "{kind}");
+    }
+}
+
+#[test]
 fn what_cannot_be_said_is_refused() {
     for (section, reason) in [
         (
