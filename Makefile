@@ -81,7 +81,7 @@ sigma-check: ## The rule engine beside another evaluator of Sigma: make sigma-ch
 		$(if $(EVENTS),--events $(abspath $(EVENTS))) --each $(EACH))
 
 sigma-record: ## Write anew what the other evaluator says, for the engine's own tests
-	cd sigma-check && $(CARGO) run -q --locked -- --record ../detection/tests/sigma/recorded.json
+	cd sigma-check && $(CARGO) run -q --locked -- --record ../detection/tests/sigma
 
 ci: ## Everything that CI checks
 	.ci/run

@@ -11,6 +11,7 @@
 //! exceptions  where the other is known to read otherwise, each with what it would have to read
 //! compare     both on all pairs: differences, but for those that an exception undoes
 //! record      what the other says of the checked-in rules, for tests that have not got it
+//! streams     correlations, filters and pipelines: what fires when events come one after the other
 //! ```
 //!
 //! A difference is let pass only if it is gone once the other evaluator is given the rule or the
@@ -26,3 +27,4 @@ mod theirs;
 pub mod exceptions;
 pub mod compare;
 pub mod record;
+pub mod streams;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const SETTINGS: OrgSettings = OrgSettings {
+pub(crate) const SETTINGS: OrgSettings = OrgSettings {
     hash_key: [0; 32],
     hours: BusinessHours::UTC_OFFICE,
 };

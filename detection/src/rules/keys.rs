@@ -33,6 +33,9 @@ const UNKNOWN: [&str; 8] = [
 /// The slot of the indicator that matched, which is not of a field.
 pub(super) const INDICATOR_SLOT: u32 = u32::MAX - 1;
 
+/// Floats that are written out in a key; longer ones have an exponent there.
+const PLAIN_FLOATS: std::ops::Range<f64> = 1e-6..1e15;
+
 /// A path of a key: its slot, and whether its values must be addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeySlot {
@@ -205,6 +208,10 @@ fn put_value(key: &mut Vec<u8>, value: &Value<'_>, is_address: bool) {
     let written = match value {
         Value::Text(text) | Value::Json(text) => return part(key, text.as_bytes()),
         Value::Int(int) => write!(rest, "{int}"),
+        // As it is written: a number and the text that says it are one value, and 4.0 is 4.
+        Value::Float(float) if PLAIN_FLOATS.contains(&float.abs()) || *float == 0.0 => {
+            write!(rest, "{}", float + 0.0)
+        }
         Value::Float(float) => write!(rest, "{float:e}"),
         Value::Bool(flag) => write!(rest, "{flag}"),
         Value::Null => Ok(()),

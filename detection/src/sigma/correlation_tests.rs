@@ -80,6 +80,31 @@ fn event_counts_slide() {
 }
 
 #[test]
+fn a_number_and_its_text_are_one_value() {
+    let group = "  type: event_count\n  rules: [failed]\n  group-by: [user]\n  timespan: 1m\n  condition: {gte: 2}\n";
+    let count = "  type: value_count\n  rules: [failed]\n  timespan: 1m\n  condition: {field: user, gte: 2}\n";
+    for (one, same, other) in [
+        (json!(1.5), json!("1.5"), json!(1.25)),
+        (json!(4.0), json!(4), json!("4.1")),
+        (json!(-0.0), json!("0"), json!(1)),
+        (json!(1e300), json!(1e300), json!(1.1e300)),
+        (json!(true), json!("true"), json!(false)),
+    ] {
+        let by = |second: u32, user: &Value| (second, json!({"event": "failed", "user": user}));
+        assert_eq!(fires(group, &[by(0, &one), by(1, &same)]), [1], "{one}");
+        assert!(
+            fires(group, &[by(0, &one), by(1, &other)]).is_empty(),
+            "{one}"
+        );
+        assert!(
+            fires(count, &[by(0, &one), by(1, &same)]).is_empty(),
+            "{one}"
+        );
+        assert_eq!(fires(count, &[by(0, &one), by(1, &other)]), [1], "{one}");
+    }
+}
+
+#[test]
 fn different_values_are_counted() {
     let section = "  type: value_count\n  rules: [failed, good]\n  group-by: [user]\n  timespan: 1m\n  condition: {field: host, gte: 2}\n";
     let on = |second, host: &str| {
@@ -262,6 +287,34 @@ correlation:
 }
 
 #[test]
+fn an_event_that_reaches_no_step_of_a_chain_fires_nothing() {
+    for kind in ["temporal", "temporal_ordered"] {
+        let section = format!(
+            "  type: {kind}
+  rules: [many, good]
+  group-by: [user]
+  timespan: 1m
+---
+title: Many
+name: many
+correlation:
+  type: event_count
+  rules: [failed]
+  group-by: [user]
+  timespan: 10s
+  condition: {{gte: 2}}
+"
+        );
+        let at = |second, event: &str| (second, of(event, "ann"));
+        let two = [at(0, "failed"), at(9, "failed"), at(20, "good")];
+        assert_eq!(fires(&section, &two), [2], "{kind}");
+        // One more failure, which is not many, and then a second one, which is.
+        let more = [two.to_vec(), vec![at(30, "failed"), at(39, "failed")]].concat();
+        assert_eq!(fires(&section, &more), [2, 4], "{kind}");
+    }
+}
+
+#[test]
 fn what_cannot_be_said_is_refused() {
     for (section, reason) in [
         (
@@ -301,6 +354,20 @@ fn what_cannot_be_said_is_refused() {
         "title: C\ncorrelation:\n  type: event_count\n  rules: [failed]\n  generate: true\n  group-by: [user]\n  timespan: 1m\n  condition: {gte: 2}\n",
     );
     assert_eq!(import.rules.len(), 4);
+}
+
+#[test]
+fn whether_it_generates_stands_beside_the_correlation_or_within() {
+    let rest = "  type: event_count\n  rules: [failed]\n  timespan: 1m\n  condition: {gte: 2}\n";
+    for (beside, within, rules) in [
+        ("", "", 3),
+        ("generate: true\n", "", 4),
+        ("", "  generate: true\n", 4),
+        ("generate: false\n", "  generate: true\n", 3),
+    ] {
+        let import = import(&format!("title: C\n{beside}correlation:\n{within}{rest}"));
+        assert_eq!(import.rules.len(), rules, "{beside}{within}");
+    }
 }
 
 #[test]

@@ -89,7 +89,10 @@ pub(super) fn read(value: &Yaml) -> Read<Document> {
         }
         [false, true, false] => {
             let section = Map::new(map.need("correlation")?, "correlation")?;
-            let correlation = super::correlation::read(meta, &section)?;
+            let mut correlation = super::correlation::read(meta, &section)?;
+            // The specification has it beside the correlation, and many write it within.
+            let generate = map.get("generate").and_then(Yaml::as_bool);
+            correlation.generate = generate.unwrap_or(correlation.generate);
             Ok(Document::Correlation(Box::new(correlation)))
         }
         [false, false, true] => Ok(Document::Filter(Box::new(filter(meta, &map)?))),

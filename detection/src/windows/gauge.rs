@@ -465,6 +465,12 @@ impl Gauge {
         if self.hits == 0 {
             return false;
         }
+        // A hit that reaches no step is none of what a chain is made of, and so fires nothing.
+        let is_idle =
+            matches!(self.measure, Measure::Chain(_)) && !self.reached.contains(&Some(last.at_ns));
+        if is_idle {
+            return false;
+        }
         let measured = match self.measure {
             Measure::Count | Measure::Distinct => f64::from(self.count()),
             Measure::Sum | Measure::Increase => unscaled(self.sum),

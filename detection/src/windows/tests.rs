@@ -325,7 +325,12 @@ fn measured(measure: Measure, window: &[&Hit], all: &[Hit]) -> bool {
                 });
                 hit.value == 0 && before.count() >= 2
             };
-            window.iter().any(|hit| reached(&hit)) && window.iter().any(|hit| hit.value == 1)
+            let end = window.iter().map(|hit| hit.at_ns).max();
+            let ends = |hit: &&&Hit| Some(hit.at_ns) == end && (hit.value == 1 || reached(hit));
+            // It ends with what reaches a step.
+            window.iter().any(|hit| ends(&hit))
+                && window.iter().any(|hit| reached(&hit))
+                && window.iter().any(|hit| hit.value == 1)
         }
     }
 }

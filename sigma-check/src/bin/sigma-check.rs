@@ -3,7 +3,7 @@
 //! ```text
 //! sigma-check --rules DIR … [--events DIR …] [--each N]   on the rules of directories, with events
 //!                                       made of what they ask for (N each) and those of directories
-//! sigma-check --record FILE             writes down what is said of the checked-in rules
+//! sigma-check --record DIR              writes down what is said of the checked-in rules and streams
 //! ```
 
 #![expect(
@@ -14,7 +14,7 @@
 
 use millrace_sigma_check::compare::compare;
 use millrace_sigma_check::dice::Dice;
-use millrace_sigma_check::{events, files, record};
+use millrace_sigma_check::{events, files, record, streams};
 use std::process::ExitCode;
 
 /// Events made for each rule, unless said.
@@ -66,9 +66,14 @@ fn asked(arguments: &[String]) -> Result<Asked, String> {
 
 fn run(arguments: &[String]) -> Result<bool, String> {
     let asked = asked(arguments)?;
-    if let Some(path) = asked.record {
-        let document = record::document()?;
-        std::fs::write(&path, document).map_err(|error| format!("{path}: {error}"))?;
+    if let Some(directory) = asked.record {
+        for (name, document) in [
+            ("recorded.json", record::document()?),
+            ("streams.json", streams::record::document()?),
+        ] {
+            let path = format!("{directory}/{name}");
+            std::fs::write(&path, document).map_err(|error| format!("{path}: {error}"))?;
+        }
         return Ok(true);
     }
     if asked.rules.is_empty() {

@@ -8,7 +8,7 @@
 //! adjust    the event given in another form
 //! ```
 
-mod rewrite;
+pub(crate) mod rewrite;
 mod texts;
 mod adjust;
 

@@ -60,7 +60,7 @@ fn within(detection: &mut Detection, change: &mut dyn FnMut(&mut Detection) -> b
 }
 
 /// Changes every item of a rule; whether one was changed.
-pub(super) fn each_item(
+pub(crate) fn each_item(
     rule: &mut SigmaRule,
     change: &mut dyn FnMut(&mut DetectionItem) -> bool,
 ) -> bool {
