@@ -272,6 +272,8 @@ fn what_joins_and_detection_need_is_kept() {
         "0x7ffee4111111111111111 0xdeadbeef",
         "Failed password for invalid user admin from 10.0.0.1 port 22 ssh2",
         "password: required, token: unexpected, auth: failed, secret is null",
+        "status installed python3-jwt:all 2.6.0-1",
+        "configure passwd:amd64 1:4.13+dfsg1-1 <none>",
         "pam_unix(sshd:auth): authentication failure; logname= uid=0 ruser= rhost=10.0.0.1",
         "GET /home/start HTTP/1.1 and https://example.com/home/x",
         "std::fs::File a==b token == x",

@@ -86,6 +86,12 @@ const ORDINARY: &[&[u8]] = &[
     b"enabled",
 ];
 
+/// Architectures behind the names of Debian's packages: `passwd:amd64`, `python3-jwt:all`.
+const ARCHITECTURES: &[&[u8]] = &[
+    b"all", b"any", b"amd64", b"arm64", b"armel", b"armhf", b"i386", b"native", b"ppc64el",
+    b"riscv64", b"s390x",
+];
+
 /// Marks of full width, as they are written in Chinese and Japanese.
 const FULL_COLON: &[u8] = "：".as_bytes();
 const FULL_EQUALS: &[u8] = "＝".as_bytes();
@@ -577,6 +583,7 @@ fn is_template(value: &[u8]) -> bool {
 fn is_ordinary(value: &[u8]) -> bool {
     let value = value.strip_suffix(b":").unwrap_or(value);
     ORDINARY.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || ARCHITECTURES.contains(&value)
         || value.len() > 2
             && value
                 .iter()

@@ -38,6 +38,7 @@ const LINES: &[&str] = &[
     "goroutine ### [running]: main.!(0xc000######, 0x~~) /go/src/!/main.go:## +0x~~~",
     "TypeError: Cannot read properties of undefined (reading '!') at Array.forEach (app.~~~~~~~~.js:##:####)",
     "dpkg: status installed libc6:amd64 2.3#-##+deb13u#",
+    "dpkg: status unpacked passwd:arm64 1:4.##+dfsg#-#",
     "pulled image registry.example/!@sha256:~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ in #.##s",
     "npm warn deprecated !@#.##.#: this package is no longer supported, use @!/!@#.# instead",
     "postfix/qmgr[####]: ^^^^^^^^^^: removed",
