@@ -136,6 +136,17 @@ fn urls_with_their_hosts() {
         "http://main.rs/x",
         &[(Kind::Url, "http://main.rs/x"), (Kind::Domain, "main.rs")],
     );
+    // What stands before a fragment ends like what stands before a space.
+    for written in [
+        "[http://evil.com/C].",
+        "[http://evil.com/C].#top",
+        "http://evil.com/C?#x,y",
+    ] {
+        is(
+            written,
+            &[(Kind::Url, "http://evil.com/C"), (Kind::Domain, "evil.com")],
+        );
+    }
 }
 
 /// Text made to be read again and again from every byte is read in one go: a reader whose work

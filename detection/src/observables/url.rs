@@ -105,11 +105,12 @@ pub(super) fn whole<'t>(text: &'t str, head: Head<'t>) -> Option<(Url<'t>, usize
         let closing = run.position(|byte| head.quoted && *byte == b'\'');
         end = trimmed(bytes, end, closing.map_or(stop, |length| end + length));
     }
-    let path = text
-        .get(head.path_from..end)?
-        .split('#')
-        .next()
-        .unwrap_or_default();
+    // A fragment names no other place, and what stands before it ends as it would without.
+    let fragment = text.get(head.path_from..end)?.find('#');
+    let path_to = fragment.map_or(end, |length| {
+        trimmed(bytes, head.path_from, head.path_from + length)
+    });
+    let path = text.get(head.path_from..path_to)?;
     let url = Url {
         head,
         whole: text.get(head.from..end)?,
