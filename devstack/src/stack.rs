@@ -40,17 +40,17 @@ struct Record {
     process: Option<Running>,
 }
 
+impl Record {
+    /// True while the engine's process is there.
+    fn runs(&self) -> bool {
+        self.process.is_some_and(Running::alive)
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     record: Record,
     child: Option<Child>,
-}
-
-impl Slot {
-    /// True while the engine's process is there.
-    fn running(&self) -> bool {
-        self.record.process.is_some_and(Running::alive)
-    }
 }
 
 /// A running instance. Dropping a throw-away one stops it and removes its data.
@@ -220,7 +220,7 @@ impl Stack {
     pub fn serves(&self, engine: Engine) -> bool {
         self.slot(engine).is_ok_and(|slot| {
             let slot = locked(slot);
-            slot.record.process.is_some_and(Running::alive) && serves(engine, slot.record.port)
+            slot.record.runs() && serves(engine, slot.record.port)
         })
     }
 
@@ -316,7 +316,7 @@ impl Stack {
 
     /// The port wished for if it is free, else the one it had, else another.
     fn settle(record: &mut Record, wished: Option<u16>) -> Result<(), Error> {
-        if record.process.is_some_and(Running::alive) {
+        if record.runs() {
             return Ok(());
         }
         let choose = || match wished {
@@ -329,7 +329,7 @@ impl Stack {
 
     fn launch(&self, slot: &mut Slot) -> Result<(), Error> {
         let record = &mut slot.record;
-        if record.process.is_some_and(Running::alive) {
+        if record.runs() {
             return Ok(());
         }
         let root = self.root.as_ref().ok_or(Error::External(record.engine))?;
@@ -358,7 +358,9 @@ impl Stack {
     fn come_up(&self, slot: &mut Slot) -> Result<(), Error> {
         for _ in 1..STARTS {
             match self.wait(slot) {
-                Err(Error::Start { tail, .. }) if !slot.running() && tail.contains(PORT_TAKEN) => {
+                Err(Error::Start { tail, .. })
+                    if !slot.record.runs() && tail.contains(PORT_TAKEN) =>
+                {
                     reap(slot);
                     slot.record.port = free_port(None).doing(|| "cannot find a port".to_owned())?;
                     self.launch(slot)?;
@@ -378,13 +380,13 @@ impl Stack {
         let mut up = false;
         until(START_PATIENCE, || {
             up = serves(engine, port);
-            up || !slot.running()
+            up || !slot.record.runs()
         });
         // What answers must be ours, not a stranger on the same port.
-        if up && slot.running() {
+        if up && slot.record.runs() {
             return Ok(());
         }
-        let why = if slot.running() {
+        let why = if slot.record.runs() {
             "it does not answer"
         } else {
             "it ended"
