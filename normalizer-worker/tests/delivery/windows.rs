@@ -78,7 +78,9 @@ fn a_budget_burns_once_over_shards_workers_and_a_commit_that_dies() {
         stage.worker(&[("MILLRACE_WORKER_NAME", "a")]),
         stage.worker(&[("MILLRACE_WORKER_NAME", "b")]),
     ];
+    // One after the other: the errors alone would be all there is, and burn the budget.
     stage.append(shard(Signal::Logs, 0), &logs("info", 12), 12);
+    stage.until("the first books", &[12, 12, 0, 0], || stage.books());
     stage.append(shard(Signal::Logs, 1), &logs("error", 3), 3);
     stage.until("the books", &[15, 15, 0, 0], || stage.books());
     for worker in workers {
