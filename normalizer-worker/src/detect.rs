@@ -5,6 +5,7 @@
 
 use crate::control::Organisation;
 use crate::normalize::{Facts, NormalizedEvent};
+use crate::own_records::names_indicators;
 use bumpalo::Bump;
 use millrace_detection::indicators::{Feed, IndicatorMatch};
 use millrace_detection::rules;
@@ -81,7 +82,12 @@ impl<'e, 'a> NormalizedEvent<'e, 'a> {
         let mut found = Observables::new();
         found.extract_event(&event.fields, arena);
         found.extract_resource(&resource.fields, arena);
-        let verdict = organisation.verdict(found.as_slice(), meta, &mut scratch.indicators);
+        let evidence = if names_indicators(meta, event) {
+            &[]
+        } else {
+            found.as_slice()
+        };
+        let verdict = organisation.verdict(evidence, meta, &mut scratch.indicators);
         let mut detection = Detection {
             observables: found
                 .as_slice()

@@ -43,6 +43,7 @@ mod page;
 mod decode;
 mod resource;
 mod normalize;
+mod own_records;
 mod detect;
 mod scrub;
 mod table_rows;

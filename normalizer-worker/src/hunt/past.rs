@@ -4,6 +4,7 @@
 //! Asks after everybody else, within bounds of time, memory and threads, and writes nothing.
 
 use crate::error::WorkerError;
+use crate::own_records::stored_names_indicators;
 use crate::store::{Store, answer};
 use crate::work::Table;
 use millrace_runtime::clickhouse::Query;
@@ -20,11 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(65);
 const THREADS: &str = "2";
 /// Bytes of a page: 20,000 rows with as many long observables as an event may have stay under it.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
-
-/// What the installation itself recorded of the changes of indicators, which names them: whoever enters one
-/// would find just that.
-const OF_INDICATORS: &str = " AND NOT (KeyId IN ('query-api', 'millrace-admin') \
-     AND match(Action, '^(indicator|indicator_feed|allow_list|retro_hunt)[.]'))";
 
 /// Stored rows of an organisation with observables.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +62,8 @@ impl Past {
             format!(" AND (Timestamp > {at} OR Timestamp = {at} AND EventId > toUUID('{id}'))")
         });
         let others = match self.table {
-            Table::AuditEvents => OF_INDICATORS,
-            Table::Logs | Table::Spans | Table::RumEvents => "",
+            Table::AuditEvents => format!(" AND NOT ({})", stored_names_indicators()),
+            Table::Logs | Table::Spans | Table::RumEvents => String::new(),
         };
         format!(
             "millrace.{} WHERE OrgId = toUUID('{}') AND Timestamp >= {start} AND Timestamp < {end} \

@@ -275,6 +275,35 @@ fn hits_of_indicators_are_counted_by_feed() {
 }
 
 #[test]
+fn what_is_recorded_of_a_change_of_an_indicator_is_no_evidence_of_it() {
+    let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let hits = |key: &str, action: &str| {
+        let mut meta = Meta::new(ORG, key, NOW, (BodyFormat::Json, Encoding::Lz4));
+        meta.accepted = 1;
+        let body = json!({"events": [{
+            "event_type": "SYSTEM_CONFIG", "action": action, "outcome": "SUCCESS",
+            "actor": {"id": "u1"}, "targets": [{"type": "indicator", "id": digest}],
+        }]});
+        let entry = raw(1, &meta, pack(body.to_string().as_bytes()));
+        let output = run(Signal::Audit, &[entry]);
+        assert!(contains(&output, digest), "{key} {action}: it is stored");
+        output.indicator_hits.len()
+    };
+    for key in ["query-api", "millrace-admin"] {
+        for action in [
+            "indicator.delete",
+            "indicator_feed.put",
+            "allow_list.put",
+            "retro_hunt.begin",
+        ] {
+            assert_eq!(hits(key, action), 0, "{key} {action}");
+        }
+        assert_eq!(hits(key, "rule.put"), 1, "{key}");
+    }
+    assert_eq!(hits("key-1", "indicator.delete"), 1, "an agent says so");
+}
+
+#[test]
 fn personal_data_is_scrubbed_from_every_corner_of_a_span_and_a_browser_event() {
     let span = r#"{"traces":[{"trace_id":"4BF92F3577B34DA6A3CE929D0E0E4736","span_id":"00f067aa0ba902b7","name":"GET jane@example.com",
         "start_time":1700000000000,"end_time":1700000000250,"attributes":{"db.statement":"select 'jane@example.com'"},
