@@ -40,6 +40,13 @@ pub(super) fn mark(bytes: &[u8], from: usize) -> Option<(usize, &'static str)> {
     Some((from + length + 2, plain))
 }
 
+/// Where the first defanging mark begins of those that begin in a range.
+pub(super) fn first_mark(text: &str, from: usize, to: usize) -> Option<usize> {
+    let run = text.as_bytes().get(from..to)?.iter().enumerate();
+    let mut opened = run.filter(|(_, byte)| matches!(byte, b'[' | b'(' | b'{'));
+    opened.find_map(|(at, _)| mark(text.as_bytes(), from + at).map(|_| from + at))
+}
+
 /// The text with every mark replaced; blanks around a mark go too (`evil [dot] com`).
 pub(super) fn refang<'a>(text: &str, arena: &'a Bump) -> &'a str {
     let mut plain = ArenaString::with_capacity_in(text.len(), arena);

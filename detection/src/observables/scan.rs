@@ -30,6 +30,8 @@ pub(super) struct Scan<'s, 'a> {
     arena: &'a Bump,
     /// Nothing before this offset is part of what is still to be found.
     floor: usize,
+    /// Whether marks of defanging are still as they were written.
+    defanged: bool,
 }
 
 impl<'s, 'a> Scan<'s, 'a> {
@@ -45,23 +47,25 @@ impl<'s, 'a> Scan<'s, 'a> {
             at,
             arena,
             floor: 0,
+            defanged: true,
         }
     }
 
     /// Finds everything in the text.
     pub(super) fn text(&mut self, text: &'a str) {
         let mut text = text;
-        if self.pass(text, true) == Pass::Defanged {
+        if self.pass(text) == Pass::Defanged {
             text = refang::refang(text, self.arena);
             self.floor = 0;
             // Once: marks inside marks are somebody playing.
-            self.pass(text, false);
+            self.defanged = false;
+            self.pass(text);
         }
         self.digests(text);
     }
 
     /// One pass, given up as soon as the text turns out to be defanged.
-    fn pass(&mut self, text: &'a str, defanged: bool) -> Pass {
+    fn pass(&mut self, text: &'a str) -> Pass {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
@@ -74,7 +78,7 @@ impl<'s, 'a> Scan<'s, 'a> {
                 b':' => self.colon(text, at),
                 b'@' => self.at_sign(text, at),
                 b'-' => self.dash(text, at),
-                _ if defanged && refang::mark(bytes, at).is_some() => return Pass::Defanged,
+                _ if self.defanged && refang::mark(bytes, at).is_some() => return Pass::Defanged,
                 _ => at + 1,
             };
         }
@@ -241,6 +245,14 @@ impl<'s, 'a> Scan<'s, 'a> {
             Err(_) => return None,
         };
         let (url, end) = url::whole(text, head)?;
+        if let Some(mark) = refang::first_mark(text, head.path_from, end) {
+            // The pass goes on there and finds it. What is still marked when that was read is no URL.
+            if !self.defanged {
+                self.add(kind, host);
+                self.floor = mark;
+            }
+            return Some(mark);
+        }
         let canonical = url.canonical(host, self.arena);
         self.add(Kind::Url, canonical);
         self.add(kind, host);

@@ -147,6 +147,15 @@ fn urls_with_their_hosts() {
             &[(Kind::Url, "http://evil.com/C"), (Kind::Domain, "evil.com")],
         );
     }
+    // A path is defanged like a name, also where nothing else is; marks within marks are no path.
+    is(
+        "http://evil.com/a[.]php",
+        &[
+            (Kind::Url, "http://evil.com/a.php"),
+            (Kind::Domain, "evil.com"),
+        ],
+    );
+    is("http://evil.com/a[[.]]php", &[(Kind::Domain, "evil.com")]);
 }
 
 /// Text made to be read again and again from every byte is read in one go: a reader whose work

@@ -34,7 +34,7 @@ pub(super) struct Head<'t> {
     scheme: &'static str,
     default_port: &'static str,
     from: usize,
-    path_from: usize,
+    pub(super) path_from: usize,
     /// The host, without user, port and brackets.
     pub(super) host: &'t str,
     port: &'t str,
