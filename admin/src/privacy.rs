@@ -15,6 +15,7 @@ use millrace_detection::rules::trial::read;
 use millrace_scrubber::{Pepper, Policy, Scrubber};
 use millrace_shared::Signal;
 use millrace_shared::ids::OrgId;
+use millrace_shared::limits::REASON_CHARS_MAX;
 use millrace_shared::secret::random;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -24,8 +25,6 @@ use std::path::{Path, PathBuf};
 const WHO: &str = "millrace-admin";
 /// Revisions and peppers listed.
 const LISTED: i64 = 100;
-/// Characters of a reason, as through the API.
-const REASON_MAX: usize = 200;
 
 /// What can be done about personal data.
 #[derive(Subcommand)]
@@ -315,8 +314,8 @@ async fn peppers(client: &impl GenericClient, org: OrgId) -> anyhow::Result<Page
 
 async fn rotate(stores: &Stores, org: &str, reason: &str) -> anyhow::Result<Page> {
     let reason = reason.trim();
-    if !(1..=REASON_MAX).contains(&reason.chars().count()) {
-        bail!("a reason has 1 to {REASON_MAX} characters");
+    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        bail!("a reason has 1 to {REASON_CHARS_MAX} characters");
     }
     let mut client = stores.postgres().await?;
     let tx = client.transaction().await?;

@@ -36,6 +36,8 @@ pub const URL_BYTES_MAX: usize = 8 * 1024;
 pub const SPAN_EVENTS_MAX: usize = 128;
 /// Targets of one audit event.
 pub const TARGETS_MAX: usize = 64;
+/// Characters of the reason that somebody gives for what they do: a sentence, not a report.
+pub const REASON_CHARS_MAX: usize = 200;
 
 /// How far in the future a timestamp may lie: a clock in the wrong time zone is still accepted.
 pub const FUTURE_NS_MAX: i64 = 24 * 3600 * NS_PER_SECOND;

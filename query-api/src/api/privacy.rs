@@ -18,6 +18,7 @@ use millrace_detection::pipelines::trial::shown;
 use millrace_detection::rules::trial::read;
 use millrace_scrubber::{Class, ClassSet, Pepper, Policy, PolicyError, Scrubber, Strategy};
 use millrace_shared::Signal;
+use millrace_shared::limits::REASON_CHARS_MAX;
 use millrace_shared::outcome::Refusal;
 use millrace_shared::secret::random;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,6 @@ use utoipa::ToSchema;
 const VERSIONS_MAX: i64 = 100;
 /// Bytes of a value that is searched for: no personal value is longer.
 const VALUE_BYTES_MAX: usize = 4096;
-/// Characters of a reason.
-const REASON_MAX: usize = 200;
 /// What is recorded when a value is hashed for somebody.
 const HASHED: &str = "pii.search";
 
@@ -270,8 +269,8 @@ pub(crate) async fn rotate(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::PrivacyManage)?;
     let reason = body.0.reason.trim();
-    if !(1..=REASON_MAX).contains(&reason.chars().count()) {
-        let detail = format!("reason must have 1 to {REASON_MAX} characters");
+    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        let detail = format!("reason must have 1 to {REASON_CHARS_MAX} characters");
         return Err(Problem::new(Refusal::Unprocessable, detail));
     }
     let entry = Entry::of("DATA_PRIVACY", "privacy.pepper.rotate").with("reason", reason);
