@@ -100,8 +100,13 @@ fn a_rule_works_within_seconds_of_its_writing() {
     let worker = stage.worker(&[]);
     stage.append(shard(Signal::Audit, 0), &failures(1, "198.51.100.1"), 1);
     stage.until("the first event", &(1, 1), || stage.rows("audit_events"));
+    // What a batch takes on this machine, just now.
+    let begun = Instant::now();
+    stage.append(shard(Signal::Audit, 0), &failures(1, "198.51.100.1"), 1);
+    stage.until("the second event", &(2, 2), || stage.rows("audit_events"));
+    let usual = begun.elapsed();
     add_rule(&stage, &brute_force());
-    let written = std::time::Instant::now();
+    let written = Instant::now();
     let mut sent = 0;
     stage.until("an alert", &true, || {
         stage.append(
@@ -110,13 +115,13 @@ fn a_rule_works_within_seconds_of_its_writing() {
             5,
         );
         sent += 1;
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300));
         alert(&stage, "count(*)") > 0
     });
+    let took = written.elapsed();
     assert!(
-        written.elapsed() < std::time::Duration::from_secs(20),
-        "{:?}",
-        written.elapsed()
+        took < Duration::from_secs(20) + 10 * usual,
+        "{took:?} {usual:?}"
     );
     worker.stop();
 }

@@ -1,6 +1,6 @@
 //! What must hold when something breaks: a worker at any step, a lease, an entry, the rows.
 
-use crate::stage::{Stage, shard};
+use crate::stage::{Stage, TOGETHER, shard};
 use millrace_runtime::probe::Place as _;
 use millrace_shared::Signal;
 use millrace_shared::ids::LedgerId;
@@ -58,12 +58,21 @@ pub(crate) fn steps_of(wanted: Scene) -> impl Iterator<Item = Step> {
 
 /// A worker that must die at the fail point.
 pub(crate) fn dies_at(stage: &Stage, step: Step) {
-    let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", step.name())]);
-    assert!(!doomed.ended(), "the worker outlived {}", step.name());
+    dies(stage, &[("MILLRACE_FAIL_POINT", step.name())]);
 }
 
-/// The number of the batch that is prepared and not committed.
+fn dies(stage: &Stage, settings: &[(&str, &str)]) {
+    let mut doomed = stage.worker(settings);
+    assert!(!doomed.ended(), "the worker outlived {settings:?}");
+}
+
+/// A worker that dies when it has posted the rows of all that was appended; the number of the batch, which is
+/// prepared and not committed.
 pub(crate) fn left_behind(stage: &Stage) -> u64 {
+    dies(
+        stage,
+        &[("MILLRACE_FAIL_POINT", Step::Posted.name()), TOGETHER],
+    );
     let seq = "SELECT seq FROM batch WHERE signal = 'logs' AND shard = 0 AND state = 'PREPARED'";
     u64::try_from(stage.number(seq)).unwrap()
 }
@@ -77,11 +86,9 @@ fn a_worker_killed_at_any_step_loses_and_doubles_nothing() {
     for step in scenes.into_iter().flat_map(steps_of) {
         stage.append_logs(logs, sent, 7);
         sent += 70;
-        if scene(step) != Scene::Plain {
-            dies_at(&stage, Step::Posted);
-        }
-        if scene(step) == Scene::Damaged {
-            let id = LedgerId::new(0, left_behind(&stage)).0;
+        let left = (scene(step) != Scene::Plain).then(|| left_behind(&stage));
+        if let (Some(seq), Scene::Damaged) = (left, scene(step)) {
+            let id = LedgerId::new(0, seq).0;
             stage.ask(&format!(
                 "INSERT INTO millrace.logs SELECT * FROM millrace.logs WHERE BatchId = {id}"
             ));
@@ -213,8 +220,7 @@ fn a_deletion_still_at_work_is_waited_for() {
     let stage = Stage::new();
     let logs = shard(Signal::Logs, 0);
     stage.append_logs(logs, 0, 4);
-    let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", "written")]);
-    assert!(!doomed.ended());
+    dies(&stage, &[("MILLRACE_FAIL_POINT", "written"), TOGETHER]);
     let seq = stage.number("SELECT max(seq) FROM batch WHERE signal = 'logs' AND shard = 0");
     let id = LedgerId::new(0, u64::try_from(seq).unwrap()).0;
     // As a worker leaves it behind that dies while its deletion waits for its turn.
@@ -277,8 +283,7 @@ fn a_commit_under_an_old_epoch_is_refused() {
     let stage = Stage::new();
     let logs = shard(Signal::Logs, 0);
     stage.append_logs(logs, 0, 3);
-    let mut doomed = stage.worker(&[("MILLRACE_FAIL_POINT", "written")]);
-    assert!(!doomed.ended());
+    dies(&stage, &[("MILLRACE_FAIL_POINT", "written"), TOGETHER]);
     let row = "signal = 'logs' AND shard = 0 AND state = 'PREPARED'";
     assert_eq!(
         stage.number(&format!("SELECT count(*) FROM batch WHERE {row}")),

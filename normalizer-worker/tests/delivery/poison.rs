@@ -11,7 +11,7 @@ use normalizer_worker::housekeeping;
 use serde_json::{Value, json};
 
 /// All entries of a test in one batch, so that they are neighbours.
-const TOGETHER: [(&str, &str); 1] = [("MILLRACE_BATCH_AGE_MS", "1000")];
+const TOGETHER: [(&str, &str); 1] = [crate::stage::TOGETHER];
 
 /// A check on a table that refuses what a test calls poison; gone when dropped.
 struct Refusal<'s> {

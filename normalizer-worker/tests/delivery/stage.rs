@@ -20,7 +20,9 @@ const SHARDS: i16 = 2;
 /// Of these tests alone.
 const MASTER_KEY: &str = "5f1d9c0a7e3b42866ad1f0e29b57c3d84416a8027be9d35c90f86e1247ab3dce";
 /// What a busy machine needs for a step that takes a second alone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What has been appended before a worker comes is one batch, however long it takes to read it.
+pub const TOGETHER: (&str, &str) = ("MILLRACE_BATCH_AGE_MS", "1000");
 
 /// How large a storm is: in entries of a thousand events, each a match of two rules.
 pub const STORM_SETTING: &str = "MILLRACE_TEST_STORM";
@@ -194,13 +196,16 @@ impl Stage {
         })
     }
 
-    /// Appends bodies of ten log records each, numbered on from `first`.
+    /// Appends bodies of ten log records each, numbered on from `first`; all received at one moment, so that
+    /// midnight makes no two batches of them.
     pub fn append_logs(&self, shard: ShardId, first: u32, bodies: u32) -> Vec<StreamId> {
+        let meta = self.meta(10).to_text();
         let body = |body| {
             let logs: Vec<Value> = (0..10)
                 .map(|n| serde_json::json!({"service": "s", "message": format!("event {}", first + body * 10 + n)}))
                 .collect();
-            self.append(shard, &serde_json::json!({"logs": logs}), 10)
+            let body = serde_json::json!({ "logs": logs }).to_string();
+            self.append_raw(shard, &meta, &pack(body.as_bytes()))
         };
         (0..bodies).map(body).collect()
     }
@@ -230,6 +235,16 @@ impl Stage {
                 .await
                 .unwrap()
         })
+    }
+
+    /// How many of these entries are in their stream.
+    pub fn held(&self, shard: ShardId, ids: &[StreamId]) -> usize {
+        let is_there = |id: &&StreamId| {
+            let id = id.to_string();
+            let found = self.redis_command(&["XRANGE", &shard.stream(), &id, &id]);
+            matches!(found, redis::Value::Array(entries) if !entries.is_empty())
+        };
+        ids.iter().filter(is_there).count()
     }
 
     /// Waits until something is as expected.
