@@ -170,6 +170,7 @@ async fn no_route_shows_another_organisation() {
     execute("INSERT INTO source_health (org_id, signal, key_id, service, last_seen) VALUES ($1, 'logs', $2, $2, now())", &[&theirs.id, &mark]).await;
     execute("INSERT INTO metric_series (org_id, name, labels, service, fingerprint) VALUES ($1, $2, jsonb_build_object($2::text, $2::text), $2, '\\x01')", &[&theirs.id, &mark]).await;
     execute("INSERT INTO rule (org_id, id, version, enabled, body, from_revision) VALUES ($1, $2, 1, true, jsonb_build_object('name', $2::text), 1)", &[&theirs.id, &mark]).await;
+    let _shared = SOURCES.read().await;
     let reading = [
         "/whoami".to_owned(),
         "/logs/search".to_owned(),

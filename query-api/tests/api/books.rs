@@ -59,6 +59,7 @@ async fn usage_and_sources_are_ones_own() {
         )
         .await;
     }
+    let _shared = SOURCES.read().await;
     let report = get("/usage", &ours.viewer, &[]).await.ok();
     assert_eq!(report["days"].as_array().unwrap().len(), 1);
     let totals = &report["totals"]["rum"];

@@ -6,17 +6,16 @@ use query_api::store::Limits;
 use reqwest::Method;
 use serde_json::json;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-/// An address where nobody listens.
-fn closed() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+/// An address where nobody listens, and nobody will while the socket is held.
+fn closed() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
 }
 
 async fn ask(base: &str, path: &str, token: &str) -> Answer {
@@ -26,7 +25,7 @@ async fn ask(base: &str, path: &str, token: &str) -> Answer {
 #[tokio::test]
 async fn a_store_that_is_down_is_a_503_and_never_an_empty_answer() {
     let org = org().await;
-    let closed = closed();
+    let (_held, closed) = closed();
     let without_clickhouse = start(Config {
         clickhouse_url: format!("http://{closed}/"),
         ..config()
@@ -202,7 +201,7 @@ async fn a_client_that_goes_takes_its_query_with_it() {
     let (_held, asked) = receive(&stalled).await;
     let id = parameter(&asked, "query_id");
     search.abort();
-    let (_, kill) = tokio::time::timeout(Duration::from_secs(10), receive(&stalled))
+    let (_, kill) = tokio::time::timeout(PATIENCE, receive(&stalled))
         .await
         .unwrap();
     assert_eq!(parameter(&kill, "param_id"), id);
@@ -219,7 +218,7 @@ async fn a_client_that_goes_takes_its_query_with_it() {
         ("query_id", &id),
         ("function_sleep_max_microseconds_per_block", "60000000"),
     ]);
-    let slow = slow.body("SELECT sleepEachRow(1) FROM numbers(30) SETTINGS max_block_size = 1");
+    let slow = slow.body("SELECT sleepEachRow(1) FROM numbers(3600) SETTINGS max_block_size = 1");
     let started = Instant::now();
     let slow = tokio::spawn(slow.send());
     let runs = async || {
@@ -236,10 +235,7 @@ async fn a_client_that_goes_takes_its_query_with_it() {
             == "1"
     };
     while !runs().await {
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "the statement never ran"
-        );
+        assert!(started.elapsed() < PATIENCE, "the statement never ran");
     }
     let killed = with(&[("param_id", &id)]).body(kill).send().await.unwrap();
     assert!(
@@ -247,16 +243,15 @@ async fn a_client_that_goes_takes_its_query_with_it() {
         "{}",
         killed.text().await.unwrap()
     );
-    let _ = slow.await.unwrap();
-    assert!(
-        started.elapsed() < Duration::from_secs(20),
-        "it ran to its end"
-    );
+    // Not at its end, which is an hour away.
+    let ended = slow.await.unwrap().unwrap();
+    assert_eq!(ended.headers()["x-clickhouse-exception-code"], "394");
 }
 
 #[tokio::test]
 async fn a_client_that_goes_takes_its_statement_in_postgres_with_it() {
     let org = org().await;
+    let _alone = SOURCES.write().await;
     let mut client = postgres().await;
     let held = client.transaction().await.unwrap();
     held.execute("LOCK TABLE source_health IN ACCESS EXCLUSIVE MODE", &[])
@@ -277,17 +272,11 @@ async fn a_client_that_goes_takes_its_statement_in_postgres_with_it() {
     };
     let started = Instant::now();
     while !waits().await {
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "the statement never waited"
-        );
+        assert!(started.elapsed() < PATIENCE, "the statement never waited");
     }
     sources.abort();
     while waits().await {
-        assert!(
-            started.elapsed() < Duration::from_secs(15),
-            "the statement still waits"
-        );
+        assert!(started.elapsed() < PATIENCE, "the statement still waits");
     }
     held.rollback().await.unwrap();
     get("/sources", &org.viewer, &[]).await.ok();
@@ -307,18 +296,25 @@ async fn the_admin_port_tells_health_and_metrics() {
     ask(&base, "/whoami", &org.viewer).await.ok();
     ask(&base, "/logs/search", &org.viewer).await.ok();
     assert_eq!(fetch(format!("{well}/healthz")).await.status, 200);
-    assert_eq!(fetch(format!("{well}/readyz")).await.ok()["ready"], true);
-    let metrics = fetch(format!("{well}/metrics")).await.ok();
+    // A store that answers late is not ready just then, and what an answer counts for comes after it.
+    let started = Instant::now();
+    while fetch(format!("{well}/readyz")).await.body["ready"] != true {
+        assert!(started.elapsed() < PATIENCE, "never ready");
+    }
     for line in [
         "millrace_query_requests_total{method=\"GET\",route=\"/api/v1/whoami\",status=\"2xx\"}",
         "millrace_query_request_duration_seconds_bucket{route=\"/api/v1/logs/search\"",
         "millrace_query_rows_read_total",
         "millrace_query_cache_total{cache=\"token\",result=\"hit\"}",
     ] {
-        assert!(metrics.as_str().unwrap().contains(line), "{line}");
+        let shown = async || fetch(format!("{well}/metrics")).await.ok();
+        while !shown().await.as_str().unwrap().contains(line) {
+            assert!(started.elapsed() < PATIENCE, "{line}");
+        }
     }
+    let (_held, closed) = closed();
     let (_, ill) = admin(Config {
-        clickhouse_url: format!("http://{}/", closed()),
+        clickhouse_url: format!("http://{closed}/"),
         ..config()
     })
     .await;
@@ -360,10 +356,7 @@ async fn one_organisation_cannot_take_all_slots() {
         .get::<_, i64>(0)
         == 0
     {
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "it never waited"
-        );
+        assert!(started.elapsed() < PATIENCE, "it never waited");
     }
     let refused = ask(&base, "/alerts", &busy.viewer).await;
     assert!(refused.headers.contains_key("retry-after"));
@@ -371,7 +364,12 @@ async fn one_organisation_cannot_take_all_slots() {
     ask(&base, "/alerts", &calm.viewer).await.ok();
     held.commit().await.unwrap();
     waiting.await.unwrap().ok();
-    ask(&base, "/alerts", &busy.viewer).await.ok();
+    // Its slot is given back, if not before the last byte of its answer.
+    let mut again = ask(&base, "/alerts", &busy.viewer).await;
+    while again.status == 429 && started.elapsed() < PATIENCE {
+        again = ask(&base, "/alerts", &busy.viewer).await;
+    }
+    again.ok();
 }
 
 #[tokio::test]

@@ -241,6 +241,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_random_query_shows_a_foreign_row() {
+    let _shared = SOURCES.read().await;
     let sides = [Side::new().await, Side::new().await];
     let routes = routes().await;
     let ids: Vec<String> = sides.iter().flat_map(|side| side.ids.clone()).collect();

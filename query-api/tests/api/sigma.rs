@@ -4,7 +4,7 @@ use crate::alerts::trail;
 use crate::world::*;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 
 const ID: &str = "8d8f2f0e-7d2c-4d0a-9c53-2e5cf6a4c101";
@@ -232,11 +232,8 @@ async fn an_organisation_has_one_import_at_a_time_and_no_other_waits_for_it() {
     slow.write_all(head.as_bytes()).await.unwrap();
     slow.flush().await.unwrap();
     let answer = async |token: &str| import(token, &[("dry_run", "true")], SIGMA).await;
-    let mut seen = answer(&ours.admin).await;
-    for _ in 0..400 {
-        if seen.status == 429 {
-            break;
-        }
+    let (started, mut seen) = (Instant::now(), answer(&ours.admin).await);
+    while seen.status != 429 && started.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(25)).await;
         seen = answer(&ours.admin).await;
     }
@@ -245,13 +242,11 @@ async fn an_organisation_has_one_import_at_a_time_and_no_other_waits_for_it() {
     answer(&theirs.admin).await.ok();
     // When the client goes, so does its place.
     drop(slow);
-    for _ in 0..400 {
-        if answer(&ours.admin).await.status == 200 {
-            return;
-        }
+    let started = Instant::now();
+    while answer(&ours.admin).await.status != 200 {
+        assert!(started.elapsed() < PATIENCE, "the place was not given back");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("the place was not given back");
 }
 
 #[tokio::test]

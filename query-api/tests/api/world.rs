@@ -11,9 +11,16 @@ use sha2::{Digest, Sha256};
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::RwLock;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
+
+/// What a busy machine needs at worst for what it does at once alone.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Whoever asks for the sources of telemetry shares this; a test that locks their table has it alone.
+pub(crate) static SOURCES: RwLock<()> = RwLock::const_new(());
 
 /// A moment that all rows are near: recent, and the same for the whole run.
 pub(crate) fn base_ns() -> i64 {
