@@ -14,7 +14,9 @@ done
 for place in "$1"/*; do
     mountpoint -q "$place" && umount -l "$place"
 done
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    rm -rf "$1" 2>/dev/null && break
+# What was killed may still be on its way out, on a busy machine for a while.
+tries=0
+until rm -rf "$1" 2>/dev/null || [ "$tries" -ge 300 ]; do
+    tries=$((tries + 1))
     sleep 0.2
 done

@@ -26,6 +26,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const STARTS: usize = 4;
 /// What every engine writes into its log when its port is taken: the text of `EADDRINUSE`.
 const PORT_TAKEN: &str = "Address already in use";
+/// What PostgreSQL says while processes of its own outlive the one that was killed: they end as soon as each
+/// has its turn.
+const CHILDREN_LEFT: &str = "shared memory block";
 /// Engines that are asked to end flush first.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 /// The file that says what runs in a kept directory.
@@ -259,8 +262,20 @@ impl Stack {
     /// Starts an engine that was killed or halted, on its old port and data, and waits until it serves.
     pub fn resume(&self, engine: Engine) -> Result<(), Error> {
         let mut slot = locked(self.slot(engine)?);
-        self.launch(&mut slot)?;
-        self.wait(&mut slot)?;
+        let end = Instant::now() + START_PATIENCE;
+        loop {
+            self.launch(&mut slot)?;
+            match self.wait(&mut slot) {
+                Err(Error::Start { tail, .. })
+                    if !slot.record.runs()
+                        && tail.contains(CHILDREN_LEFT)
+                        && Instant::now() < end =>
+                {
+                    reap(&mut slot);
+                }
+                outcome => break outcome?,
+            }
+        }
         drop(slot);
         self.remember()
     }

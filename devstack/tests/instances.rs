@@ -10,13 +10,14 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use common::stack;
 use millrace_devstack::{Engine, Options, Stack, place};
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(120);
     while !done() {
         assert!(Instant::now() < end, "{what}");
         std::thread::sleep(Duration::from_millis(20));
@@ -55,6 +56,32 @@ fn two_instances_run_side_by_side_and_engines_keep_their_data_over_a_kill() {
     one.stop().unwrap();
     two.stop().unwrap();
     assert!(Engine::ALL.iter().all(|engine| one.pid(*engine).is_none()));
+}
+
+/// A backend that computes does not see that its server was killed, and keeps the next one from starting.
+#[test]
+fn postgresql_comes_back_though_a_process_of_the_killed_one_is_at_work() {
+    const WORK: &str = "DO $$ DECLARE ends timestamptz := clock_timestamp() + interval '4 s'; \
+                        BEGIN WHILE clock_timestamp() < ends LOOP END LOOP; END $$";
+    let stack = stack("busy-backend");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = stack.postgres_url();
+    let connect = async || {
+        let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let (worker, watch) = runtime.block_on(async { (connect().await, connect().await) });
+    let work = runtime.spawn(async move { worker.batch_execute(WORK).await });
+    wait_until("nothing is at work", || {
+        let sql = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'";
+        !runtime.block_on(watch.query(sql, &[])).unwrap().is_empty()
+    });
+    stack.kill(Engine::Postgres).unwrap();
+    stack.resume(Engine::Postgres).unwrap();
+    assert!(stack.serves(Engine::Postgres));
+    drop(work);
 }
 
 /// A process whose command line, directory or children could betray that an instance still lives.
@@ -99,8 +126,13 @@ fn listens(port: u16) -> bool {
     std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// A folder with the one table that the migration itself needs.
+/// A folder with the one table that the migration itself needs; written once, for tests beside this one read it.
 fn schema() -> PathBuf {
+    static WRITTEN: LazyLock<PathBuf> = LazyLock::new(write_schema);
+    WRITTEN.clone()
+}
+
+fn write_schema() -> PathBuf {
     let folder = place::state().join("test-schema");
     std::fs::create_dir_all(folder.join("timescale-init")).unwrap();
     std::fs::create_dir_all(folder.join("clickhouse-init")).unwrap();
@@ -177,6 +209,8 @@ fn a_kept_instance_goes_on_without_its_starter_and_keeps_its_data() {
     assert_eq!(again.settings(), urls);
     assert_eq!(redis(&again, "GET kept"), "$3\r\nyes\r\n");
     again.stop().unwrap();
-    assert_eq!(processes_of(&directory.display().to_string()), 0);
+    wait_until("a process of it is left", || {
+        processes_of(&directory.display().to_string()) == 0
+    });
     std::fs::remove_dir_all(directory).unwrap();
 }
