@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 /// More than a connection that is going to be made takes, on a machine full of tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What a PostgreSQL client sends to ask for TLS: its length and a number.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -165,7 +165,7 @@ async fn cancels(postgres: &Url) {
     let pool = pg::pool(postgres.as_str(), "test", 1).unwrap();
     let client = pool.get().await.unwrap();
     let cancel = client.cancel_token();
-    let sleep = client.batch_execute("SELECT pg_sleep(60)");
+    let sleep = client.batch_execute("SELECT pg_sleep(600)");
     let cancelling = async {
         // A request that comes before its statement has no effect, so it is repeated.
         loop {

@@ -327,9 +327,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_connection_wrote_nothing() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", free.local_addr().unwrap());
-        drop(free);
+        // Bound, so that nobody else is given it, and without anybody who listens.
+        let closed = tokio::net::TcpSocket::new_v4().unwrap();
+        closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/", closed.local_addr().unwrap());
         let client = Clickhouse::new(&url).unwrap();
         let insert = Insert {
             sql: "INSERT INTO t FORMAT RowBinary",

@@ -586,12 +586,13 @@ async fn silence_ends_with_the_time_given() {
 #[tokio::test]
 async fn what_is_not_there_says_so() {
     let outgoing = client(&["127.0.0.0/8"]);
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Bound, so that nobody else is given it, and without anybody who listens.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!(
         "http://127.0.0.1:{}/?token=secret",
         closed.local_addr().unwrap().port()
     );
-    drop(closed);
     let error = outgoing.send(call(&url)).await.err().unwrap();
     assert!(matches!(&error, OutgoingError::Unreachable(_)), "{error}");
     assert!(
