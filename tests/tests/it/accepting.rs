@@ -3,7 +3,7 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use millrace_shared::Signal;
-use millrace_tests::{Org, shared};
+use millrace_tests::{Org, shared, until};
 use serde_json::json;
 use std::io::Write as _;
 use std::sync::Barrier;
@@ -142,11 +142,14 @@ fn a_batch_tells_its_organisation_where_it_is_and_nobody_else() {
     let answer = ours.send_logs(&["where am I?"]);
     let id = answer["batch_id"].as_str().unwrap();
     ours.committed(&answer);
-    let status = ours
-        .batch(id, "?wait=audited&timeout=20s")
-        .must_be(200)
-        .json();
-    assert_eq!(status["state"], "audited", "{status}");
+    until("the batch is audited", || {
+        let status = ours.batch(id, "?wait=audited&timeout=20s");
+        let status = status.must_be(200).json();
+        match status["state"] == "audited" {
+            true => Ok(()),
+            false => Err(status),
+        }
+    });
     let _unknown = theirs.batch(id, "").must_be(404);
     let _malformed = ours.batch("logs-0-1-1-0000000000000000", "").must_be(404);
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const HOUR_NS: i64 = 3_600_000_000_000;
 const HUNTS: &str = "/api/v1/retro-hunts";
 /// Hunts of all organisations come one after the other, and wait for every worker.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn import(installation: &Installation, org: &Org, lines: &str) -> Value {
     let feed = process::logs().join(format!("{}.csv", org.name));
@@ -159,9 +159,14 @@ fn only_those_may_who_may(org: &Org) {
         .must_be(403);
     let unknown = json!({"feed": "no such feed"});
     let _unknown = org.tell_as("admin", HUNTS, &unknown).must_be(404);
-    let recorded = org.rows("/api/v1/audit/search?event_type=SYSTEM_CONFIG&limit=100");
-    let begun = |event: &&Value| event["action"] == "retro_hunt.begin";
-    assert_eq!(recorded.iter().filter(begun).count(), 1, "{recorded:?}");
+    until("what was done is recorded, and nothing else", || {
+        let recorded = org.rows("/api/v1/audit/search?event_type=SYSTEM_CONFIG&limit=100");
+        let begun = |event: &&Value| event["action"] == "retro_hunt.begin";
+        match recorded.iter().filter(begun).count() {
+            1 => Ok(()),
+            _ => Err(recorded),
+        }
+    });
 }
 
 #[test]
@@ -331,8 +336,8 @@ fn a_hunt_goes_on_where_a_killed_worker_left_it_and_counts_once() {
     let mut installation = Installation::on(Engines::own("hunts"), "hunts");
     let gateway = installation.start(Part::Gateway);
     let query = installation.start(Part::Query);
-    // Slow enough to be killed in the middle: a second for the events of an hour.
-    installation.set("MILLRACE_RETRO_HUNT_ROWS_PER_S", "20");
+    // Slow enough to be killed in the middle, whenever that is noticed: it takes most of a minute.
+    installation.set("MILLRACE_RETRO_HUNT_ROWS_PER_S", "4");
     let mut worker = installation.start(Part::Worker);
     let org = Org::of(&installation, "hunts", (&gateway.url, &query.url));
     for role in ["analyst", "admin"] {
@@ -383,7 +388,9 @@ fn one_that_fails_says_why_and_is_tried_again(installation: &Installation, org: 
     let failing = within(PATIENCE, "the hunt fails", || {
         let hunt = hunts(org).remove(0);
         let failed = hunt["failures"].as_i64().is_some_and(|count| count > 0);
-        if failed { Ok(hunt) } else { Err(hunt) }
+        // A store that was late before it came to this table has failed it too.
+        let here = hunt["table"] == "rum_events";
+        if failed && here { Ok(hunt) } else { Err(hunt) }
     });
     rename("rum_events_away", "rum_events");
     assert_eq!(

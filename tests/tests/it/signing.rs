@@ -104,7 +104,8 @@ fn a_replayed_webhook_is_answered_as_the_first_time_and_stored_once() {
 fn an_old_or_future_webhook_is_refused_with_the_servers_time() {
     let org = Org::new("late");
     let body = br#"{"logs":[{"service":"s","message":"late"}]}"#;
-    for off in [-301, 301] {
+    // What is of the future gets nearer while it is on its way.
+    for off in [-301, 301 + 120] {
         let answer = org
             .post_webhook(Signal::Logs, body, "msg_late", now_s() + off)
             .must_be(401);
@@ -115,7 +116,7 @@ fn an_old_or_future_webhook_is_refused_with_the_servers_time() {
         );
     }
     let _accepted = org
-        .post_webhook(Signal::Logs, body, "msg_in_time", now_s() - 290)
+        .post_webhook(Signal::Logs, body, "msg_in_time", now_s() - 180)
         .must_be(202);
 }
 

@@ -323,10 +323,17 @@ fn ask(route: &Route, about: &Filled, headers: &[(&str, &str)], more: &str) -> A
         | Value::Array(_)
         | Value::Object(_) => body.to_string().into_bytes(),
     };
-    let method: Method = route.method.parse().unwrap();
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers);
-    client().send(method, &url, &all, bytes).unwrap()
+    let send = || {
+        let method: Method = route.method.parse().unwrap();
+        client().send(method, &url, &all, bytes.clone()).unwrap()
+    };
+    until("a place for a back-test", || match send() {
+        // Tests beside this one take the process's places.
+        full if full.status == 429 && route.pattern.ends_with("/backtest") => Err(full.text()),
+        answer => Ok(answer),
+    })
 }
 
 /// One client for the thousand requests: making one takes longer than asking.
@@ -339,6 +346,18 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
+/// Waits until nothing that the organisation did or sent is under way any more.
+fn at_rest(org: &Org) {
+    until("books of which nothing is pending", || {
+        let books = org.ask("/api/v1/ledger/balance").must_be(200).json();
+        let mut signals = books["signals"].as_array().unwrap().iter();
+        match signals.all(|signal| signal["pending"] == 0) {
+            true => Ok(()),
+            false => Err(books),
+        }
+    });
+}
+
 /// Every row of the control tables that is of the organisation, and its telemetry, as digests.
 fn snapshot(org: &Org) -> BTreeMap<String, String> {
     let postgres = shared().installation.postgres();
@@ -347,8 +366,9 @@ fn snapshot(org: &Org) -> BTreeMap<String, String> {
     let mut tables = BTreeMap::new();
     for row in block_on(postgres.query(sql, &[])).unwrap() {
         let table: String = row.get(0);
-        if table == "retro_hunt" {
-            // Workers go on with it all the while; what nobody else may do is cancel one.
+        if ["retro_hunt", "rule_window"].contains(&table.as_str()) {
+            // Workers go on with hunts all the while, and forget of windows what is over; what nobody else
+            // may do is cancel a hunt.
             continue;
         }
         let sql = format!(
@@ -472,6 +492,7 @@ fn foreign(route: &Route, answer: &Answer, place: &str) {
 fn every_route_denies_every_role_what_is_anothers() {
     let (ours, theirs) = (Filled::new("strangers"), Filled::new("strangers-asked"));
     let (routes, may) = (routes(&theirs), permissions(&ours));
+    at_rest(&theirs.org);
     let before = snapshot(&theirs.org);
     let id = theirs.org.id.to_string();
     let mut asked = 0;
