@@ -18,7 +18,7 @@ const ANSWER: Duration = Duration::from_secs(9);
 /// An agent that is refused waits this long.
 const PAUSE: Duration = Duration::from_millis(150);
 /// After the end of all faults an agent that retries is heard within this.
-const HEARD: Duration = Duration::from_secs(90);
+const HEARD: Duration = Duration::from_secs(240);
 /// Signals as often as they are sent: mostly logs.
 const MIX: [Signal; 10] = [
     Signal::Logs,

@@ -181,7 +181,7 @@ impl Run<'_> {
     fn look(&mut self, number: u32, journal: &Journal) -> Vec<String> {
         /// Looks before something counts as wrong: the gateway's time for an append lies between
         /// the first and the last.
-        const LOOKS: u32 = 4;
+        const LOOKS: u32 = 10;
         let record = Record::read(journal.path()).expect("the journal");
         for (org, (sent, acknowledged)) in self.poison.iter_mut().enumerate() {
             let more = record.poison(org);

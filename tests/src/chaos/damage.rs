@@ -14,12 +14,14 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// Workers that are to die at a fail point do it within this, if any comes by it.
-const POINT_PATIENCE: Duration = Duration::from_secs(25);
+const POINT_PATIENCE: Duration = Duration::from_secs(60);
 /// So many batches in doubt are waited for, so long.
 const IN_DOUBT: usize = 4;
-const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
+const DOUBT_PATIENCE: Duration = Duration::from_secs(180);
 /// Batches damaged in one drill: each costs a mutation or two.
 const BATCHES: usize = 12;
+/// Some rows gone, all doubled, all gone.
+const KINDS: u64 = 3;
 /// The workers.
 const WORKERS: [&str; 2] = ["worker-1", "worker-2"];
 
@@ -101,7 +103,9 @@ fn damage(site: &Site, chance: &mut Chance) -> Result<usize, String> {
         other => Err(other),
     });
     let mut struck = 0;
-    for batch in batches(site)? {
+    // Chance says where it begins, and then every kind has its turn: each is drilled wherever there are a few.
+    let first = chance.below(KINDS);
+    for (batch, kind) in batches(site)?.into_iter().zip(first..) {
         let Batch { id, table, rows } = batch;
         let delete = |upto: u64| {
             let sql = format!(
@@ -110,18 +114,17 @@ fn damage(site: &Site, chance: &mut Chance) -> Result<usize, String> {
             );
             clickhouse(site, &sql)
         };
-        match chance.below(5) {
+        match kind % KINDS {
             // At least one row goes and one stays, where there are two.
-            0 | 1 if rows > 1 => delete(chance.between(1, rows))?,
-            2 | 3 => {
+            0 if rows > 1 => delete(chance.between(1, rows))?,
+            1 => {
                 let sql = format!(
                     "INSERT INTO millrace.{table} SELECT * FROM millrace.{table} WHERE BatchId = {id} \
                      SETTINGS insert_deduplicate = 0"
                 );
                 clickhouse(site, &sql)?
             }
-            0 | 1 | 4 => delete(rows)?,
-            _ => continue,
+            _ => delete(rows)?,
         };
         struck += 1;
     }

@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 /// A process asked to end does so within this, or it hangs.
-const FAREWELL: Duration = Duration::from_secs(40);
+const FAREWELL: Duration = Duration::from_secs(120);
 
 /// A setting of one launch.
 pub type Setting = (&'static str, String);

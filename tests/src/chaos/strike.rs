@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A fail point that is not reached within this is not on the way of this load.
-const POINT_PATIENCE: Duration = Duration::from_secs(60);
+const POINT_PATIENCE: Duration = Duration::from_secs(120);
 /// How often is looked whether something has happened.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Long enough for an answer to be lost.

@@ -8,7 +8,7 @@ use millrace_tests::receiver::{Receiver, Reply, Request};
 use millrace_tests::wait::block_on;
 use millrace_tests::{until, within};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What a receiver does with the first message.
@@ -170,16 +170,14 @@ pub(super) fn a_channel_is_sent_no_more_than_its_rate_by_all_workers_together(wo
             .count();
         if sent == MESSAGES { Ok(()) } else { Err(sent) }
     });
+    // When they arrive is the machine's affair; when they were sent is the workers'.
     let closest = format!(
         "SELECT min(gap) * 1000 FROM (SELECT extract(epoch FROM attempted_at - lag(attempted_at) OVER \
          (ORDER BY attempted_at)) AS gap FROM outbox WHERE channel_id = '{}') AS gaps",
         hook["id"].as_str().unwrap()
     );
     assert!(world.number(&closest) >= 500, "{}", world.number(&closest));
-    let seen = http.seen();
-    assert_eq!(seen.len(), MESSAGES);
-    let span = seen[MESSAGES - 1].at - seen[0].at;
-    assert!(span >= Duration::from_millis(2_000), "{span:?}");
+    assert_eq!(http.seen().len(), MESSAGES);
 }
 
 pub(super) fn an_address_that_has_become_forbidden_is_not_sent_to(world: &World) {
@@ -231,10 +229,9 @@ pub(super) fn one_receiver_that_never_answers_keeps_no_other_waiting(world: &Wor
         .collect();
     let http = Receiver::willing();
     let hook = channel(&org, "webhook", json!({ "url": http.url("/") }), json!({}));
-    let begun = Instant::now();
     world.alert(&org, "high");
-    within(Duration::from_secs(10), "the willing one is told", || {
-        http.seen().first().cloned().ok_or(begun.elapsed())
+    within(super::LONG, "the willing one is told", || {
+        http.seen().first().cloned().ok_or("not yet")
     });
     assert_eq!(ends(&org, &hook, "sent")["attempts"], 1);
 }

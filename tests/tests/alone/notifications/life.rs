@@ -68,16 +68,17 @@ pub(super) fn what_nobody_acknowledges_is_escalated_once_by_all_workers_together
     let http = Receiver::willing();
     let hook = channel(&org, "webhook", json!({ "url": http.url("/") }), json!({}));
     let postgres = world.installation.postgres();
-    let escalating =
-        "UPDATE organisation SET settings = '{\"escalation_minutes\": 0.02}' WHERE id = $1";
-    block_on(postgres.execute(escalating, &[&org.id])).unwrap();
     let (open, seen_to) = (world.alert(&org, "high"), world.alert(&org, "high"));
     let status = |id: Uuid, status: &str| {
         let path = format!("/api/v1/alerts/{id}/status");
         let body = json!({ "status": status });
         let _answer = org.tell_as("analyst", &path, &body).must_be(200);
     };
+    // Before anything escalates: a second later it might be too late.
     status(seen_to, "acknowledged");
+    let escalating =
+        "UPDATE organisation SET settings = '{\"escalation_minutes\": 0.02}' WHERE id = $1";
+    block_on(postgres.execute(escalating, &[&org.id])).unwrap();
     let escalated = |id: Uuid| {
         let all = http.seen();
         let told = all.iter().filter(|one| {
