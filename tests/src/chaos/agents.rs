@@ -219,7 +219,8 @@ impl Agent<'_> {
             {
                 Ok(true)
             }
-            429 | 503 => Ok(false),
+            // An agent that stands still in the middle of a request is told that it is slow.
+            408 | 429 | 503 => Ok(false),
             status => Err(format!(
                 "request {} is answered {status}: {}",
                 request.id,

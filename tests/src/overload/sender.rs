@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A request without an answer for this long is a hang: the gateway's own limits are shorter.
-const HANG: Duration = Duration::from_secs(20);
+const HANG: Duration = Duration::from_secs(60);
 /// Connections of one sender at most; a request that is due and finds none is counted as unsent.
 const CONNECTIONS_MAX: usize = 2_000;
 /// A connection that was idle for longer may be closed by the gateway at any moment, as every
