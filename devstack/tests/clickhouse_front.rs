@@ -423,8 +423,10 @@ async fn no_acknowledged_row_is_lost_by_a_kill() {
             });
         }
         // In the middle of the work, wherever that is.
+        let end = Instant::now() + PATIENCE;
         let enough = written.load(Ordering::SeqCst) + 10;
         while written.load(Ordering::SeqCst) < enough {
+            assert!(Instant::now() < end, "nothing is written");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         stack.kill(Engine::Clickhouse).unwrap();
