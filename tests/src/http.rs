@@ -6,7 +6,7 @@ use reqwest::Method;
 use std::time::Duration;
 
 /// Longer than any answer should take, so that a hang fails one test and not the run.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A client.
 #[derive(Clone, Debug)]

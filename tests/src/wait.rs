@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 /// How often a condition is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// What a two-core machine full of tests needs at worst for a step that takes a second alone.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Looks until there is something, and returns it.
 ///

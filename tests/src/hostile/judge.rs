@@ -37,8 +37,10 @@ pub struct Report {
 #[must_use]
 pub fn carry_out_all(cases: &[Case], address: &str) -> Report {
     let report = Mutex::new(Report::default());
-    let (prompt, waiting): (Vec<&Case>, Vec<&Case>) =
+    let (mut prompt, waiting): (Vec<&Case>, Vec<&Case>) =
         cases.iter().partition(|case| case.pace == Pace::Prompt);
+    // A corpus may take longer than the minutes for which a signature of a time holds.
+    prompt.sort_by_key(|case| !is_signed_for_a_time(case));
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for case in &waiting {
@@ -55,6 +57,14 @@ pub fn carry_out_all(cases: &[Case], address: &str) -> Report {
     report
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn is_signed_for_a_time(case: &Case) -> bool {
+    const NAME: &[u8] = b"webhook-timestamp";
+    /// Whatever follows is a body.
+    const HEAD: usize = 8 * 1024;
+    let head = case.wire.get(..HEAD).unwrap_or(&case.wire);
+    head.windows(NAME.len()).any(|part| part == NAME)
 }
 
 fn judge(case: &Case, address: &str, report: &Mutex<Report>) {

@@ -497,7 +497,7 @@ fn no_events(sender: &Sender) -> Vec<Case> {
 fn times(sender: &Sender) -> Vec<Case> {
     const DAY: i64 = 86_400;
     // A margin for the time that passes until the request is judged.
-    const MARGIN: i64 = 600;
+    const MARGIN: i64 = 3_600;
     let mut cases = Vec::new();
     for (signal, field, days) in [
         (Signal::Logs, "timestamp", 90),
