@@ -3,14 +3,19 @@
 
 use crate::http::{Answer, Http};
 use crate::installation::{Installation, Shared, shared};
-use crate::wait::{block_on, until};
+use crate::wait::{block_on, until, within};
 use millrace_shared::Signal;
 use millrace_shared::secret::{Secret, random};
 use millrace_shared::signature::{sign_body, sign_webhook};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Mutex;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long the rules of all organisations of a run of tests may take to be made ready, twice: what changes while
+/// they are is of the next time. Hundreds of rulesets, not optimised, on a machine full of tests.
+const RULES: Duration = Duration::from_secs(300);
 
 /// An organisation with a key, and tokens as they are needed.
 #[derive(Debug)]
@@ -311,7 +316,7 @@ impl Org {
                 .get(0)
         };
         let wanted = number("SELECT last_value FROM control_revision");
-        until("the worker works by the newest rules", || {
+        within(RULES, "the worker works by the newest rules", || {
             self.committed(&self.send_logs(&["are the rules loaded?"]));
             let worked_by = number("SELECT coalesce(max(revision), 0) FROM batch");
             if worked_by >= wanted {
