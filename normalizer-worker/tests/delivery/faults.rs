@@ -257,8 +257,11 @@ fn rows_written_anew_are_taken_to_be_young_by_whoever_comes_next() {
     stage.until("the books", &[40, 40, 0, 0], || stage.books());
     worker.stop();
     // As a worker leaves it behind that dies after it has repaired rows of a batch long committed.
-    stage.sql("UPDATE batch SET committed_at = now() - interval '2 days' WHERE signal = 'logs'");
-    stage.sql("UPDATE batch SET attempt = 1 WHERE signal = 'logs' AND shard = 1");
+    // What a busy machine has made the worker write twice before counts as written once in the first shard.
+    stage.sql(
+        "UPDATE batch SET committed_at = now() - interval '2 days', rewritten_at = NULL, attempt = shard \
+          WHERE signal = 'logs'",
+    );
     let heir = stage.worker(&delay);
     let of = |shard: u8, what: &str| {
         let sql = format!(
@@ -267,7 +270,7 @@ fn rows_written_anew_are_taken_to_be_young_by_whoever_comes_next() {
         stage.number(&sql)
     };
     stage.until("the audit of what was written once", &0, || {
-        of(0, "state <> 'AUDITED'")
+        of(0, "state IN ('PREPARED', 'COMMITTED')")
     });
     stage.until("the heir's note", &0, || {
         of(1, "state = 'COMMITTED' AND rewritten_at IS NULL")
