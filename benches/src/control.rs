@@ -1,6 +1,8 @@
-//! A control snapshot of the size that the targets name: rules by the thousand, indicators by the
-//! million, none of which the standard batch matches often.
+//! Control snapshots: of the size that the targets name, rules by the thousand and indicators by the
+//! million, none of which the standard batch matches often; and of rules that are given.
 
+use anyhow::ensure;
+use millrace_detection::RuleDef;
 use normalizer_worker::control::{Control, Fixed, Kept};
 use normalizer_worker::control_rows::{ControlRows, IndicatorRow, OrganisationRow, RuleRow};
 use serde_json::json;
@@ -13,6 +15,37 @@ pub const ORG: Uuid = Uuid::from_u128(0xbe0c);
 /// A snapshot with that many rules and indicators.
 #[must_use]
 pub fn snapshot(rules: usize, indicators: usize) -> Control {
+    let rows = ControlRows {
+        rules: (0..rules).map(rule).collect(),
+        indicators: (0..indicators).map(indicator).collect(),
+        ..rows()
+    };
+    Control::build(&rows, Kept::default(), &Fixed::default()).0
+}
+
+/// A snapshot with these rules and no indicators.
+///
+/// # Errors
+///
+/// When a rule cannot be used.
+pub fn of_rules(rules: &[Arc<RuleDef>]) -> anyhow::Result<Control> {
+    let rules = rules.iter().map(|rule| RuleRow {
+        org: ORG,
+        id: rule.id.clone(),
+        version: 1,
+        body: rule.to_json(),
+    });
+    let rows = ControlRows {
+        rules: rules.collect(),
+        ..rows()
+    };
+    let (control, unusable) = Control::build(&rows, Kept::default(), &Fixed::default());
+    ensure!(unusable.is_empty(), "{unusable:?}");
+    Ok(control)
+}
+
+/// One organisation, as it is set up by itself.
+fn rows() -> ControlRows {
     let organisation = OrganisationRow {
         org: ORG,
         pepper: [7; 32],
@@ -20,15 +53,11 @@ pub fn snapshot(rules: usize, indicators: usize) -> Control {
         pii_policy: json!({}),
         settings: json!({}),
     };
-    let rows = ControlRows {
+    ControlRows {
         revision: 1,
         organisations: vec![organisation],
-        rules: (0..rules).map(rule).collect(),
-        indicators: (0..indicators).map(indicator).collect(),
-        allow_lists: Vec::new(),
-        pipelines: Vec::new(),
-    };
-    Control::build(&rows, Kept::default(), &Fixed::default()).0
+        ..ControlRows::default()
+    }
 }
 
 /// Rules as people write them: a product or route, a word in the message, a status.

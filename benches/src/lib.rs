@@ -1,4 +1,4 @@
-//! What the benchmarks share: the stopwatch and the standard batch.
+//! What the benchmarks share: the stopwatch, and the events that are sent.
 //!
 //! Figures are medians of several rounds on one thread, in CPU time: what else runs on the machine
 //! disturbs them little, and CPU seconds per million events follow from nanoseconds per event. Benchmarks measure; they assert nothing.
@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 pub mod batch;
+pub mod sent;
 pub mod control;
+pub mod worker;
 
 /// Rounds of which the median is taken.
 const ROUNDS: usize = 7;

@@ -1,24 +1,21 @@
 //! One line per hop of an event's path, on one core.
 
 use bumpalo::Bump;
-use bytes::Bytes;
-use millrace_benches::control::{ORG, snapshot};
+use millrace_benches::control::snapshot;
+use millrace_benches::worker::{entries, task};
 use millrace_benches::{batch, hop};
 use millrace_shared::Signal;
-use millrace_shared::entry::Meta;
-use millrace_shared::ids::{LedgerId, ShardId, StreamId};
-use millrace_shared::inflate::{Encoding, pack};
+use millrace_shared::inflate::pack;
 use millrace_shared::secret::Secret;
 use millrace_shared::signature::{parse_body_signature, sign_body};
 use millrace_shared::wire::{Body, BodyFormat, Validity};
-use normalizer_worker::pipeline::{Task, transform};
-use normalizer_worker::work::RawEntry;
+use normalizer_worker::pipeline::transform;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Standard batches in one ledger batch.
-const ENTRIES: u64 = 20;
+const ENTRIES: usize = 20;
 
 fn main() -> anyhow::Result<()> {
     let now_s = 1_790_000_000;
@@ -48,22 +45,8 @@ fn main() -> anyhow::Result<()> {
 
 /// The whole pure path of the worker, into buffers that are dropped.
 fn worker(body: &[u8], received_at: i64) -> anyhow::Result<()> {
-    let mut meta = Meta::new(ORG, "bench", received_at, (BodyFormat::Json, Encoding::Lz4));
-    meta.accepted = u32::try_from(batch::EVENTS)?;
-    let (meta, packed) = (Bytes::from(meta.to_text()), Bytes::from(pack(body)));
-    let entry = |n: u64| RawEntry {
-        id: StreamId {
-            ms: 1_790_000_000_000 + n,
-            seq: 0,
-        },
-        meta: meta.clone(),
-        body: packed.clone(),
-    };
-    let entries: Vec<_> = (0..ENTRIES).map(entry).collect();
-    let shard = ShardId {
-        signal: Signal::Logs,
-        shard: 0,
-    };
+    let bodies = std::iter::repeat_n(body, ENTRIES);
+    let entries = entries(bodies, batch::EVENTS, received_at)?;
     for (name, rules, indicators) in [
         ("worker: transform, no rules, no indicators", 0, 0),
         (
@@ -78,13 +61,7 @@ fn worker(body: &[u8], received_at: i64) -> anyhow::Result<()> {
         ),
     ] {
         let control = snapshot(rules, indicators);
-        let task = Task {
-            shard,
-            ledger: LedgerId::new(0, 1),
-            attempt: 0,
-            control: &control,
-            aside: &[],
-        };
+        let task = task(&control);
         let count = batch::EVENTS * entries.len();
         hop(name, count, body.len() * entries.len(), || {
             transform(&task, &entries).targets.len()

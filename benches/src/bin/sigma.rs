@@ -2,15 +2,17 @@
 //! what it takes to compile them, together and for a thousand small organisations.
 //!
 //! `sigma [directory of rules] [log file]`: without a directory the rules are made up, in the
-//! proportions of the published ones; without a file the log lines are such as servers write. The
-//! target is the last line of each sort of events: at most twice one rule.
+//! proportions of the published ones; without a file the log lines are such as servers write. Each sort
+//! of events is measured twice: in the rule engine alone, and all the way through the worker, from the
+//! packed body to rows, of which the rules are a part. The target is the last line of each: at most
+//! twice one rule.
 //!
-//! Windows events are measured twice: as they come, their fields with the same few values again and
+//! Windows events come in two sorts: as they come, their fields with the same few values again and
 //! again, and with no value twice, which nothing that is remembered of values helps.
 //!
-//! `sigma <directory> <log file> windows|fresh|lines one|all` only puts one sort of events, ten times each, to
-//! all rules or to each of the single ones, for a tool that counts instructions within
-//! `sigma::evaluate`.
+//! `sigma <directory> <log file> windows|fresh|lines one|all [whole]` only puts one sort of events to all
+//! rules or to each of the single ones, for a tool that counts instructions within `sigma::evaluate`
+//! or, of whole events, within `sigma::whole`.
 
 #![expect(
     clippy::print_stdout,
@@ -19,12 +21,18 @@
 
 use anyhow::{Context as _, ensure};
 use bumpalo::Bump;
+use millrace_benches::control::of_rules;
 use millrace_benches::hop;
+use millrace_benches::sent::{log_line, windows, windows_fresh};
+use millrace_benches::worker::{entries, task};
 use millrace_detection::rules::BusinessHours;
 use millrace_detection::sigma::{Import, Options, Source};
 use millrace_detection::{EventView, OrgSettings, RuleDef, RuleMatch, RuleSet, Scratch, Verdict};
 use millrace_shared::wire::{Body, BodyFormat, Validity};
 use millrace_shared::{Event, Resource, Signal};
+use normalizer_worker::control::Control;
+use normalizer_worker::pipeline::transform;
+use normalizer_worker::work::{Output, RawEntry};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,8 +44,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rules that are made up.
 const RULES: usize = 3_000;
-/// Events of each sort.
+/// Events of each sort that the rule engine gets again and again, and of a body.
 const EVENTS: usize = 1_000;
+/// Bodies of a batch, no two with the same events.
+const BODIES: usize = 8;
+/// When they are received, nanoseconds.
+const RECEIVED_AT: i64 = 1_790_000_000_000_000_000;
 /// Single rules of which the median is what one rule costs.
 const SINGLES: usize = 5;
 /// How often every event is evaluated while instructions are counted.
@@ -70,25 +82,44 @@ fn main() -> anyhow::Result<()> {
     ensure!(taken > 0, "there is no rule to measure");
     let rules = import.rules.into_iter().map(|one| Arc::new(one.rule));
     let rules: Vec<Arc<RuleDef>> = rules.collect();
-    let windows: Vec<Value> = (0..EVENTS).map(windows).collect();
-    let fresh: Vec<Value> = windows.iter().enumerate().map(never_twice).collect();
-    let lines = log_lines(lines.as_deref());
+    let lines: Vec<&str> = lines.iter().flat_map(|text| text.lines()).collect();
+    let line = |n: usize| log_line(n, &lines);
     if let Some(sort) = arguments.next() {
         let sent = match sort.as_str() {
-            "lines" => &lines,
-            "fresh" => &fresh,
-            _ => &windows,
+            "lines" => sent(&line),
+            "fresh" => sent(&windows_fresh),
+            _ => sent(&windows),
         };
         let some = match arguments.next().as_deref() {
             Some("one") => singles(&rules).collect(),
             _ => vec![rules.as_slice()],
         };
-        return some.into_iter().try_for_each(|some| count(some, sent));
+        let count = match arguments.next() {
+            Some(_) => count_whole,
+            None => count,
+        };
+        return some.into_iter().try_for_each(|some| count(some, &sent));
     }
-    measure("Windows events", &rules, &windows)?;
-    measure("Windows events, no value twice", &rules, &fresh)?;
-    measure("log lines", &rules, &lines)?;
+    for (what, sent) in [
+        ("Windows events", sent(&windows)),
+        ("Windows, no value twice", sent(&windows_fresh)),
+        ("log lines", sent(&line)),
+    ] {
+        measure(what, &rules, &sent)?;
+        measure_whole(what, &rules, &sent)?;
+    }
     organisations(&rules)
+}
+
+/// The bodies of one sort of events.
+fn sent(event: &dyn Fn(usize) -> Value) -> Vec<Vec<u8>> {
+    let body = |body: usize| {
+        let events = (body * EVENTS..(body + 1) * EVENTS).map(event);
+        json!({ "logs": events.collect::<Vec<Value>>() })
+            .to_string()
+            .into_bytes()
+    };
+    (0..BODIES).map(body).collect()
 }
 
 fn read(directory: &Path, sources: &mut Vec<Source>) -> anyhow::Result<()> {
@@ -165,68 +196,6 @@ fn made_up(n: usize) -> Source {
     }
 }
 
-/// A process that starts, as Sysmon tells it.
-fn windows(n: usize) -> Value {
-    let image = match n % 4 {
-        0 => r"C:\Program Files\Contoso\Agent\agentsvc.exe",
-        1 => r"C:\Windows\System32\conhost.exe",
-        2 => r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
-        _ => r"C:\Users\anna\AppData\Local\Contoso\updater.exe",
-    };
-    json!({
-        "service": "sysmon", "level": "info", "message": "Process Create", "attributes": {
-            "EventID": 1, "Channel": "Microsoft-Windows-Sysmon/Operational",
-            "Provider_Name": "Microsoft-Windows-Sysmon", "Computer": "ws-0042.corp.example",
-            "UtcTime": "2026-01-05 08:51:00.008", "ProcessGuid": format!("c1b49677-43f4-5c7a-{n:08x}"),
-            "ProcessId": 1_000 + n, "Image": image, "FileVersion": "1.3.28.13",
-            "Description": "Contoso component", "Product": "Contoso Suite", "Company": "Contoso Ltd.",
-            "OriginalFileName": "component.exe",
-            "CommandLine": format!("\"{image}\" --type=renderer --lang=en-US --instance={n} /background"),
-            "CurrentDirectory": r"C:\Users\anna\", "User": r"CORP\anna",
-            "LogonGuid": "c1b49677-3fb9-5c09-0000-0020e7030000", "LogonId": "0x3e7",
-            "TerminalSessionId": 1, "IntegrityLevel": "Medium",
-            "Hashes": format!("MD5={n:032x},SHA256={n:064x},IMPHASH={:032x}", n * 7),
-            "ParentProcessId": 900, "ParentImage": r"C:\Program Files\Contoso\Agent\launcher.exe",
-            "ParentCommandLine": "\"C:\\Program Files\\Contoso\\Agent\\launcher.exe\" /service",
-        },
-    })
-}
-
-/// The event with its number within each text but for the channel's.
-fn never_twice((n, event): (usize, &Value)) -> Value {
-    let mut event = event.clone();
-    let attributes = event.get_mut("attributes").and_then(Value::as_object_mut);
-    for (key, value) in attributes.into_iter().flatten() {
-        if let Value::String(text) = value
-            && key != "Channel"
-        {
-            text.insert_str(text.len() / 2, &n.to_string());
-        }
-    }
-    event
-}
-
-/// The lines of a file, or such as servers write.
-fn log_lines(text: Option<&str>) -> Vec<Value> {
-    let line = |text: &str| json!({"service": "syslog", "level": "info", "message": text, "attributes": {"pid": 4711}});
-    if let Some(text) = text {
-        return text.lines().take(EVENTS).map(line).collect();
-    }
-    let made = (0..EVENTS).map(|n| match n % 4 {
-        0 => format!(
-            "sshd[{n}]: Accepted publickey for deploy from 198.51.100.{} port 5{n:04} ssh2",
-            n % 250
-        ),
-        1 => format!("CRON[{n}]: (root) CMD (/usr/lib/sysstat/sa1 1 1)"),
-        2 => format!("kernel: [ 12{n}.004] eth0: link up, 1000Mbps, full-duplex, lpa 0xFFFF"),
-        _ => format!(
-            "nginx: 203.0.113.{} GET /api/v1/orders/{n} 200 512 0.012",
-            n % 250
-        ),
-    });
-    made.map(|text| line(&text)).collect()
-}
-
 /// The single rules, spread over all.
 fn singles(rules: &[Arc<RuleDef>]) -> impl Iterator<Item = &[Arc<RuleDef>]> {
     let some = rules.chunks(rules.len().div_ceil(SINGLES));
@@ -260,10 +229,9 @@ fn evaluate(
 }
 
 /// Evaluates and times nothing.
-fn count(rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result<()> {
-    let bytes = json!({ "logs": sent }).to_string().into_bytes();
-    let arena = Bump::new();
-    let (events, resource) = events(&bytes, &arena)?;
+fn count(rules: &[Arc<RuleDef>], sent: &[Vec<u8>]) -> anyhow::Result<()> {
+    let (bytes, arena) = (sent.first().context("nothing is sent")?, Bump::new());
+    let (events, resource) = events(bytes, &arena)?;
     let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
     let set = compiled(rules)?;
     for _ in 0..COUNTED {
@@ -280,10 +248,9 @@ fn count(rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result<()> {
 }
 
 /// Measures one rule and all of them on events, and says how many times one rule all cost.
-fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result<()> {
-    let bytes = json!({ "logs": sent }).to_string().into_bytes();
-    let arena = Bump::new();
-    let (events, resource) = events(&bytes, &arena)?;
+fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Vec<u8>]) -> anyhow::Result<()> {
+    let (bytes, arena) = (sent.first().context("nothing is sent")?, Bump::new());
+    let (events, resource) = events(bytes, &arena)?;
     let run = |name: &str, some: &[Arc<RuleDef>]| -> anyhow::Result<(f64, Vec<String>)> {
         let set = compiled(some)?;
         let (mut scratch, mut matches) = (Scratch::default(), Vec::new());
@@ -297,9 +264,7 @@ fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result
     };
     let singles = singles(rules).map(|one| run(&format!("{what}: one rule"), one));
     let singles = singles.map(|run| run.map(|(time, _)| time));
-    let mut singles = singles.collect::<anyhow::Result<Vec<f64>>>()?;
-    singles.sort_by(f64::total_cmp);
-    let one = singles.get(singles.len() / 2).copied().unwrap_or(f64::NAN);
+    let one = median(singles.collect::<anyhow::Result<Vec<f64>>>()?);
     let count = rules.len();
     let (all, matches) = run(&format!("{what}: {count} rules"), rules)?;
     println!(
@@ -315,6 +280,55 @@ fn measure(what: &str, rules: &[Arc<RuleDef>], sent: &[Value]) -> anyhow::Result
         println!("{what}: {times} of {} events matched {id}", events.len());
     }
     Ok(())
+}
+
+/// Takes a batch through the worker's whole pure path. Not inlined, as [`evaluate`].
+#[inline(never)]
+fn whole(control: &Control, batch: &[RawEntry]) -> Output {
+    transform(&task(control), batch)
+}
+
+/// Takes one batch through and times nothing.
+fn count_whole(rules: &[Arc<RuleDef>], sent: &[Vec<u8>]) -> anyhow::Result<()> {
+    let batch = entries(sent.iter().map(Vec::as_slice), EVENTS, RECEIVED_AT)?;
+    let alerts = whole(&of_rules(rules)?, &batch).alerts.len();
+    println!(
+        "{} rules: {} events, {alerts} alerts",
+        rules.len(),
+        EVENTS * BODIES
+    );
+    Ok(())
+}
+
+/// As [`measure`], of all that is done with an event.
+fn measure_whole(what: &str, rules: &[Arc<RuleDef>], sent: &[Vec<u8>]) -> anyhow::Result<()> {
+    let batch = entries(sent.iter().map(Vec::as_slice), EVENTS, RECEIVED_AT)?;
+    let bytes = sent.iter().map(Vec::len).sum();
+    let run = |name: &str, some: &[Arc<RuleDef>]| -> anyhow::Result<f64> {
+        let control = of_rules(some)?;
+        let parked = whole(&control, &batch).poison.len();
+        ensure!(parked == 0, "{parked} entries or events were set aside");
+        let events = EVENTS * BODIES;
+        Ok(hop(name, events, bytes, || {
+            whole(&control, &batch).targets.len()
+        }))
+    };
+    let none = run(&format!("{what}: whole, no rule"), &[])?;
+    let singles = singles(rules).map(|one| run(&format!("{what}: whole, one rule"), one));
+    let one = median(singles.collect::<anyhow::Result<Vec<f64>>>()?);
+    let count = rules.len();
+    let all = run(&format!("{what}: whole, {count} rules"), rules)?;
+    println!(
+        "{what}: a whole event with {count} rules costs {:.2} times one with one rule, {:.2} times one without",
+        all / one,
+        all / none
+    );
+    Ok(())
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// What compiling takes, and what compiled rules hold, their definitions aside.
