@@ -1,5 +1,6 @@
 //! One event against all rules of its organisation.
 
+use super::candidates::Gathering;
 use super::compare::number;
 use super::compile::{
     EVERY_SLOT, Matcher, NO_SLOT, Node, Rule, RuleIndex, RuleSet, Step, StepValue, Worth, of_signal,
@@ -10,7 +11,6 @@ use super::elements::any_scalar;
 use super::gates::Gates;
 use super::keys::{KeyFields, Keyed, Memo, Use};
 use super::keywords::sent;
-use super::recent::Recent;
 use super::slots::{Asking, Slots};
 use crate::field::FieldAt;
 use crate::indicators::Verdict;
@@ -64,90 +64,9 @@ pub struct RuleMatch {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     slots: Slots,
-    candidates: Candidates,
+    gathering: Gathering,
     gates: Gates,
-    recent: Recent,
-    /// The text of an event.
-    buffer: Vec<u8>,
     memo: RefCell<Memo>,
-}
-
-/// The rules to be tried on an event, each once.
-#[derive(Clone, Debug, Default)]
-struct Candidates {
-    epoch: u32,
-    tried: Vec<u32>,
-    list: Vec<u32>,
-}
-
-impl Candidates {
-    fn begin(&mut self, rules: usize) {
-        self.list.clear();
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.tried.clear();
-            self.epoch = 1;
-        }
-        if self.tried.len() < rules {
-            self.tried.resize(rules, 0);
-        }
-    }
-
-    #[inline]
-    fn add(&mut self, rules: &[u32]) {
-        for rule in rules {
-            if let Some(tried) = self.tried.get_mut(*rule as usize)
-                && *tried != self.epoch
-            {
-                *tried = self.epoch;
-                self.list.push(*rule);
-            }
-        }
-    }
-}
-
-impl Scratch {
-    /// Gathers the rules that the event's values make candidates.
-    fn gather(&mut self, matcher: &Matcher, view: &EventView<'_, '_>) {
-        let Matcher { id, fields, index } = matcher;
-        let Scratch {
-            slots,
-            candidates,
-            recent,
-            buffer,
-            ..
-        } = self;
-        candidates.add(&index.always);
-        if view.verdict.score > 0 {
-            candidates.add(&index.ioc);
-        }
-        let mut add = |rules: &[u32]| candidates.add(rules);
-        if let Some(keywords) = &index.every {
-            keywords.each(view.event, *id, (recent, buffer), &mut add);
-        }
-        let of_event = view.event.fields.iter().enumerate();
-        let of_event = of_event.map(|(number, field)| {
-            let entry = fields.of_event(field);
-            (entry, FieldAt::event(number), field)
-        });
-        let of_resource = view.resource.fields.iter().enumerate();
-        let of_resource = of_resource.map(|(number, field)| {
-            let entry = fields.of_resource(field);
-            (entry, FieldAt::resource(number), field)
-        });
-        for (entry, at, field) in of_event.chain(of_resource) {
-            let Some(entry) = entry else {
-                continue;
-            };
-            slots.note(entry, at, &field.value);
-            if let Some((number, values)) = index.of(entry) {
-                values.each_of_presence(&mut add);
-                slots.each_of_last(&field.value, &mut |value| {
-                    values.each(value, (*id, number), recent, &mut add);
-                });
-            }
-        }
-    }
 }
 
 impl RuleSet {
@@ -188,10 +107,9 @@ impl RuleSet {
         matches: &mut Vec<RuleMatch>,
     ) {
         scratch.slots.begin();
-        scratch.candidates.begin(self.rules.len());
         scratch.gates.begin(self.gates);
-        scratch.gather(matcher, view);
-        scratch.candidates.list.sort_unstable();
+        let (gathering, slots) = (&mut scratch.gathering, &mut scratch.slots);
+        gathering.gather(matcher, view, slots, self.rules.len());
         let asked = Asked {
             set: self,
             slots: Asking {
@@ -203,9 +121,9 @@ impl RuleSet {
             gates: &scratch.gates,
             view,
         };
-        for number in &scratch.candidates.list {
-            if let Some(rule) = self.rules.get(*number as usize) {
-                asked.rule(RuleIndex(*number), rule, matches);
+        while let Some(number) = scratch.gathering.candidates.pop() {
+            if let Some(rule) = self.rules.get(number as usize) {
+                asked.rule(RuleIndex(number), rule, matches);
             }
         }
     }

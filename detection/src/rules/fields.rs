@@ -6,7 +6,6 @@
 use super::path::{Keys, Source, all_sources, keys_of};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Place;
 use millrace_shared::{Field, Role};
 use std::hash::{BuildHasher, Hasher};
 
@@ -57,7 +56,9 @@ struct Name {
 pub(super) struct FieldMap {
     roles: Vec<Entry>,
     resource_roles: Vec<Entry>,
-    names: HashTable<Name>,
+    names: Vec<Name>,
+    /// The numbers of names.
+    by_hash: HashTable<u32>,
     /// By entry.
     feeds: Vec<Vec<Feed>>,
     /// By slot: the entries that fill it, as words of bits.
@@ -69,9 +70,54 @@ impl Default for FieldMap {
         FieldMap {
             roles: vec![NONE; Role::COUNT],
             resource_roles: vec![NONE; Role::COUNT],
-            names: HashTable::new(),
+            names: Vec::new(),
+            by_hash: HashTable::new(),
             feeds: Vec::new(),
             words: Vec::new(),
+        }
+    }
+}
+
+impl Name {
+    #[inline]
+    fn is(&self, keys: Keys, key: &str) -> bool {
+        self.keys == keys && *self.key == *key
+    }
+}
+
+/// Which name came after which in the events before: those of one source name their fields in the same
+/// order, and a name that is expected need only be compared. It never changes what is found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sequence {
+    /// The matcher whose names they are.
+    of: u64,
+    /// One more than the number of the name before.
+    before: usize,
+    /// By that, the number of the next.
+    next: Vec<u32>,
+}
+
+impl Sequence {
+    /// Begins an event, with the number of the matcher that looks at it.
+    pub(super) fn begin(&mut self, matcher: u64) {
+        if self.of != matcher {
+            self.of = matcher;
+            self.next.clear();
+        }
+        self.before = 0;
+    }
+
+    #[inline]
+    fn expected(&self) -> u32 {
+        self.next.get(self.before).copied().unwrap_or(NONE)
+    }
+
+    fn note(&mut self, number: u32) {
+        if self.next.len() <= self.before {
+            self.next.resize(self.before + 1, NONE);
+        }
+        if let Some(next) = self.next.get_mut(self.before) {
+            *next = number;
         }
     }
 }
@@ -131,41 +177,63 @@ impl FieldMap {
 
     /// The entry of a key, made where there is none.
     fn name(&mut self, keys: Keys, key: &str) -> Entry {
-        let is_same = |name: &Name| name.keys == keys && *name.key == *key;
-        let hash_of = |name: &Name| hash(name.keys, &name.key);
-        match self.names.entry(hash(keys, key), is_same, hash_of) {
-            Place::Occupied(place) => place.get().entry,
-            Place::Vacant(place) => {
-                let mut entry = NONE;
-                entry_at(&mut self.feeds, Some(&mut entry));
-                let key = key.into();
-                place.insert(Name { keys, key, entry });
-                entry
-            }
+        if let Some(name) = self
+            .find(keys, key)
+            .and_then(|name| self.names.get(name as usize))
+        {
+            return name.entry;
         }
+        let mut entry = NONE;
+        entry_at(&mut self.feeds, Some(&mut entry));
+        let number = u32::try_from(self.names.len()).unwrap_or(NONE);
+        let key = key.into();
+        self.names.push(Name { keys, key, entry });
+        let names = &self.names;
+        let hash_of = |number: &u32| {
+            let name = names.get(*number as usize);
+            name.map_or(0, |name| hash(name.keys, &name.key))
+        };
+        self.by_hash
+            .insert_unique(hash_of(&number), number, hash_of);
+        entry
+    }
+
+    /// The number of a name.
+    fn find(&self, keys: Keys, key: &str) -> Option<u32> {
+        let is_meant = |number: &u32| {
+            let name = self.names.get(*number as usize);
+            name.is_some_and(|name| name.is(keys, key))
+        };
+        self.by_hash.find(hash(keys, key), is_meant).copied()
     }
 
     /// The entry of a field of the event.
     #[inline]
-    pub(super) fn of_event(&self, field: &Field<'_>) -> Option<Entry> {
-        self.of(&self.roles, field)
+    pub(super) fn of_event(&self, field: &Field<'_>, sequence: &mut Sequence) -> Option<Entry> {
+        self.of(&self.roles, field, sequence)
     }
 
     /// The entry of a field of the resource.
     #[inline]
-    pub(super) fn of_resource(&self, field: &Field<'_>) -> Option<Entry> {
-        self.of(&self.resource_roles, field)
+    pub(super) fn of_resource(&self, field: &Field<'_>, sequence: &mut Sequence) -> Option<Entry> {
+        self.of(&self.resource_roles, field, sequence)
     }
 
     #[inline]
-    fn of(&self, roles: &[Entry], field: &Field<'_>) -> Option<Entry> {
+    fn of(&self, roles: &[Entry], field: &Field<'_>, sequence: &mut Sequence) -> Option<Entry> {
         let Some(keys) = keys_of(field.role) else {
             let entry = roles.get(field.role.index()).copied();
             return entry.filter(|entry| *entry != NONE);
         };
-        let is_meant = |name: &Name| name.keys == keys && *name.key == *field.name;
-        let found = self.names.find(hash(keys, field.name), is_meant);
-        found.map(|name| name.entry)
+        let mut number = sequence.expected();
+        let mut name = self.names.get(number as usize);
+        if !name.is_some_and(|name| name.is(keys, field.name)) {
+            number = self.find(keys, field.name)?;
+            name = self.names.get(number as usize);
+            sequence.note(number);
+        }
+        sequence.before = number as usize + 1;
+        name.map(|name| name.entry)
     }
 
     /// How much a slot prefers an entry that fills it.

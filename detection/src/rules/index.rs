@@ -10,16 +10,13 @@ use super::facts::{Cover, Fact, number_bits};
 use super::fields::{Entry, FieldMap};
 use super::filter::Filtered;
 use super::keywords::Keywords;
-use super::recent::{Recent, Where};
 use super::texts::{Stand, Texts, Wanted};
 use hashbrown::{HashMap, HashSet};
 use millrace_shared::Value;
 use std::collections::BTreeMap;
 
-/// Bytes of the shortest value worth remembering: a shorter one is looked at as fast.
-const REMEMBERED_MIN: usize = 8;
-/// No values.
-const NONE: u32 = u32::MAX;
+/// The number of no values.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Candidates by what a field holds.
 #[derive(Debug, Default)]
@@ -48,40 +45,27 @@ impl Values {
         }
     }
 
-    /// Hands over the candidates of a value, perhaps several times; of one that came lately what was
-    /// found then.
+    /// Whether a text is read from its beginning to its end.
     #[inline]
-    pub(super) fn each(
-        &self,
-        value: &Value<'_>,
-        at: Where,
-        recent: &mut Recent,
-        candidates: &mut impl FnMut(&[u32]),
-    ) {
-        match value.as_text() {
-            Some(text) if self.texts.are_searched_for() && text.len() >= REMEMBERED_MIN => {
-                recent.each(at, text.as_bytes(), candidates, |mut found| {
-                    self.of_text(text, &mut found);
-                });
-            }
-            Some(_) | None => self.each_anew(value, candidates),
-        }
+    pub(super) fn are_searched_for(&self) -> bool {
+        self.texts.are_searched_for()
     }
 
     /// Hands over the candidates of a value, perhaps several times.
     #[inline]
-    pub(super) fn each_anew(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
+    pub(super) fn each(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
         match value {
-            Value::Text(text) | Value::Json(text) => self.of_text(text, candidates),
+            Value::Text(text) | Value::Json(text) => self.each_of_text(text, candidates),
             Value::Int(_) | Value::Float(_) => self.of_number(value, candidates),
-            Value::Bool(true) => self.of_text("true", candidates),
-            Value::Bool(false) => self.of_text("false", candidates),
+            Value::Bool(true) => self.each_of_text("true", candidates),
+            Value::Bool(false) => self.each_of_text("false", candidates),
             Value::Null => {}
         }
     }
 
+    /// Hands over the candidates of a text, perhaps several times.
     #[inline]
-    fn of_text(&self, text: &str, candidates: &mut impl FnMut(&[u32])) {
+    pub(super) fn each_of_text(&self, text: &str, candidates: &mut impl FnMut(&[u32])) {
         if !self.not_ascii.is_empty() && !text.is_ascii() {
             candidates(&self.not_ascii);
         }

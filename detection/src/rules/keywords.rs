@@ -1,18 +1,24 @@
 //! What rules look for in every field of an event: in each of its values, those within lists and
 //! objects too. It never looks at names, nor at what the scrubber found.
 
-use super::compile::EVERY_SLOT;
 use super::condition::written;
 use super::elements::any_scalar;
 use super::index::{Asked, Values};
-use super::recent::Recent;
 use super::texts::{Stand, Texts, Wanted};
 use millrace_shared::{Event, Field, Role, Value};
 
-/// The fields that `*` means: what the scrubber found in an event is none of its own.
+/// Stands between texts that are searched together: few keywords hold it.
+const END: u8 = 0;
+
+/// Whether `*` means a field: what the scrubber found in an event is none of its own.
+#[inline]
+pub(super) fn is_sent(field: &Field<'_>) -> bool {
+    field.role != Role::PiiClass
+}
+
+/// The fields that `*` means.
 pub(super) fn sent<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item = &'e Field<'a>> {
-    let fields = event.fields.iter();
-    fields.filter(|field| field.role != Role::PiiClass)
+    event.fields.iter().filter(|field| is_sent(field))
 }
 
 /// Candidates by what any field of an event holds.
@@ -39,60 +45,92 @@ impl Keywords {
         }
     }
 
-    /// Hands over the candidates of an event, perhaps several times; the number is the matcher's, and
-    /// the buffer is overwritten.
-    pub(super) fn each(
+    /// Hands over the candidates of a text, perhaps several times; the buffer is overwritten.
+    pub(super) fn each_of_text(
         &self,
-        event: &Event<'_>,
-        matcher: u64,
-        (recent, buffer): (&mut Recent, &mut Vec<u8>),
+        text: &str,
+        buffer: &mut Vec<u8>,
         candidates: &mut impl FnMut(&[u32]),
     ) {
-        for field in sent(event) {
-            any_scalar(&field.value, &mut |value| {
-                match value {
-                    Value::Text(text) | Value::Json(text) => {
-                        recent.each(
-                            (matcher, EVERY_SLOT),
-                            text.as_bytes(),
-                            candidates,
-                            |found| {
-                                self.of_text(text, buffer, found);
-                            },
-                        );
-                    }
-                    Value::Int(_) | Value::Float(_) => self.of_number(value, candidates),
-                    Value::Bool(true) => self.of_text("true", buffer, candidates),
-                    Value::Bool(false) => self.of_text("false", buffer, candidates),
-                    Value::Null => {}
+        self.each_of_edges(text, candidates);
+        buffer.clear();
+        buffer.extend_from_slice(text.as_bytes());
+        self.each_together(buffer, candidates);
+    }
+
+    /// Hands over those candidates of a value that its edges make, and puts it beside others in
+    /// which keywords are looked for together.
+    #[inline]
+    pub(super) fn put(
+        &self,
+        value: &Value<'_>,
+        together: &mut Vec<u8>,
+        candidates: &mut impl FnMut(&[u32]),
+    ) {
+        match value {
+            Value::Text(text) | Value::Json(text) => self.put_text(text, together, candidates),
+            Value::Bool(true) => self.put_text("true", together, candidates),
+            Value::Bool(false) => self.put_text("false", together, candidates),
+            Value::Int(_) | Value::Float(_) => {
+                if let Some(edges) = &self.edges {
+                    edges.each(value, candidates);
                 }
-                false
-            });
+                let mut digits = [0; 32];
+                if self.anywhere.are_in_numbers()
+                    && let Some(text) = written(value, &mut digits)
+                {
+                    put(text, together);
+                }
+            }
+            Value::Null => {}
         }
     }
 
-    fn of_text(&self, text: &str, buffer: &mut Vec<u8>, mut candidates: &mut dyn FnMut(&[u32])) {
+    /// As [`put`](Self::put), of every value that a list or an object holds.
+    pub(super) fn put_all(
+        &self,
+        value: &Value<'_>,
+        together: &mut Vec<u8>,
+        candidates: &mut impl FnMut(&[u32]),
+    ) {
+        any_scalar(value, &mut |value| {
+            self.put(value, together, candidates);
+            false
+        });
+    }
+
+    #[inline]
+    fn put_text(&self, text: &str, together: &mut Vec<u8>, candidates: &mut impl FnMut(&[u32])) {
+        self.each_of_edges(text, candidates);
+        put(text, together);
+    }
+
+    #[inline]
+    fn each_of_edges(&self, text: &str, candidates: &mut impl FnMut(&[u32])) {
         if let Some(edges) = &self.edges {
-            edges.each_anew(&Value::Text(text), &mut candidates);
+            edges.each(&Value::Text(text), candidates);
         }
         if !self.not_ascii.is_empty() && !text.is_ascii() {
             candidates(&self.not_ascii);
         }
-        buffer.clear();
-        buffer.extend_from_slice(text.as_bytes());
-        buffer.make_ascii_lowercase();
-        self.anywhere.each(buffer, &mut candidates);
     }
 
-    fn of_number(&self, value: &Value<'_>, candidates: &mut impl FnMut(&[u32])) {
-        if let Some(edges) = &self.edges {
-            edges.each_anew(value, candidates);
-        }
-        let mut digits = [0; 32];
-        if self.anywhere.are_in_numbers()
-            && let Some(text) = written(value, &mut digits)
-        {
-            self.anywhere.each(text.as_bytes(), candidates);
-        }
+    /// Hands over the candidates of texts that were put together, perhaps several times, and takes
+    /// them away. What would stand across the end of a text is found too: a candidate too many.
+    pub(super) fn each_together(
+        &self,
+        together: &mut Vec<u8>,
+        candidates: &mut impl FnMut(&[u32]),
+    ) {
+        together.make_ascii_lowercase();
+        self.anywhere.each(together, candidates);
+        together.clear();
     }
+}
+
+/// Puts a text beside others.
+#[inline]
+fn put(text: &str, together: &mut Vec<u8>) {
+    together.extend_from_slice(text.as_bytes());
+    together.push(END);
 }

@@ -36,6 +36,7 @@ mod index;
 mod order;
 mod gates;
 mod recent;
+mod candidates;
 mod compile;
 mod slots;
 mod evaluate;

@@ -14,6 +14,8 @@ use millrace_shared::Value;
 use std::cell::RefCell;
 
 const NONE: u32 = u32::MAX;
+/// Entries of a word of bits.
+const ENTRIES_OF_WORD: usize = u64::BITS as usize;
 
 /// A field of the event that has an entry.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,8 @@ struct Found {
     at: FieldAt,
     /// Its values, where it is text of JSON.
     elements: Span,
+    /// The number of the one before with the same entry.
+    before: u32,
 }
 
 /// One value of a slot.
@@ -47,6 +51,8 @@ pub(super) struct Slots {
     found: Vec<Found>,
     /// The entries of what was found, a bit each.
     entries: Vec<u64>,
+    /// By entry, if it was found: the number of the last with it.
+    last: Vec<u32>,
     elements: Elements,
     filled: RefCell<Filled>,
 }
@@ -90,14 +96,23 @@ impl Slots {
         let word = word_of(entry);
         if self.entries.len() <= word {
             self.entries.resize(word + 1, 0);
+            self.last.resize((word + 1) * ENTRIES_OF_WORD, NONE);
         }
-        if let Some(word) = self.entries.get_mut(word) {
+        let mut before = NONE;
+        if let Some(word) = self.entries.get_mut(word)
+            && let Some(last) = self.last.get_mut(entry as usize)
+        {
+            if *word & bit_of(entry) != 0 {
+                before = *last;
+            }
             *word |= bit_of(entry);
+            *last = u32::try_from(self.found.len()).unwrap_or(NONE);
         }
         self.found.push(Found {
             entry,
             at,
             elements,
+            before,
         });
     }
 
@@ -220,7 +235,12 @@ impl Filled {
 
     /// Finds the fields that fill a slot, in their order.
     fn gather(&mut self, slot: u32, asking: Asking<'_, '_, '_>) {
-        let Slots { found, entries, .. } = asking.slots;
+        let Slots {
+            found,
+            entries,
+            last,
+            ..
+        } = asking.slots;
         self.sources.clear();
         for (word, feeds) in asking.map.feeds_of(slot) {
             let mut there = entries.get(*word).copied().unwrap_or(0) & feeds;
@@ -228,15 +248,16 @@ impl Filled {
                 let entry = entry_of(*word, there.trailing_zeros());
                 there &= there - 1;
                 let rank = asking.map.rank(entry, slot).unwrap_or(u8::MAX);
-                let of_entry = (0..).zip(found).filter(|(_, one)| one.entry == entry);
-                self.sources.extend(of_entry.map(|(number, one)| {
+                let mut number = last.get(entry as usize).copied().unwrap_or(NONE);
+                while let Some(one) = found.get(number as usize) {
                     let further = if one.at.is_resource() {
                         RESOURCE_RANK
                     } else {
                         0
                     };
-                    (number, rank.saturating_add(further))
-                }));
+                    self.sources.push((number, rank.saturating_add(further)));
+                    number = one.before;
+                }
             }
         }
         self.sources.sort_unstable();
@@ -245,6 +266,7 @@ impl Filled {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::Sequence;
     use super::*;
     use crate::indicators::Verdict;
     use crate::rules::path::{Source, all_sources, keys_of};
@@ -389,6 +411,7 @@ mod tests {
             ), 1..4),
         ) {
             let (mut map, mut slots) = (FieldMap::default(), Slots::default());
+            let mut names = Sequence::default();
             for (slot, path) in (0..).zip(PATHS) {
                 map.add(slot, path);
             }
@@ -403,10 +426,14 @@ mod tests {
                     verdict: Verdict::NONE,
                 };
                 slots.begin();
+                names.begin(1);
                 for (at, field) in all(&view) {
-                    let of_event = if at.is_resource() { None } else { map.of_event(field) };
-                    let of_resource = at.is_resource().then(|| map.of_resource(field)).flatten();
-                    if let Some(entry) = of_event.or(of_resource) {
+                    let entry = if at.is_resource() {
+                        map.of_resource(field, &mut names)
+                    } else {
+                        map.of_event(field, &mut names)
+                    };
+                    if let Some(entry) = entry {
                         let mut seen = Vec::new();
                         slots.note(entry, at, &field.value);
                         slots.each_of_last(&field.value, &mut |value| seen.push(format!("{value:?}")));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 mod candidates;
 mod lists;
+mod remembered;
 mod windows;
 
 const SETTINGS: OrgSettings = OrgSettings {

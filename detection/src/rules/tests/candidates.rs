@@ -12,7 +12,7 @@ fn agree(set: RuleSet, signal: Signal, events: &Value) -> bool {
 }
 
 /// Words of a few letters, and longer ones of few pieces, so that they often hold one another.
-fn word() -> impl Strategy<Value = String> {
+pub(super) fn word() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "ab", "Abcdefg", "hij.EXE", "ä", "Ä", "7", "k", "\\", "\"",
     ]);
@@ -28,7 +28,7 @@ fn pattern() -> impl Strategy<Value = String> {
     prop::collection::vec(pieces, 1..5).prop_map(|pieces| pieces.concat())
 }
 
-fn scalar() -> impl Strategy<Value = Value> {
+pub(super) fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => word().prop_map(Value::from),
         1 => (0..9_i64).prop_map(Value::from),
