@@ -179,10 +179,9 @@ fn indicators(events: &[Event<'_>]) {
     lookups("of the events' observables", &index, &of_events);
     let spread = |from: u64| -> Vec<_> {
         let values = (from..from + count).step_by(7).map(|n| indicator(n, &feed));
-        let observables = values.map(|indicator| Observable {
-            kind: indicator.kind,
-            value: arena.alloc_str(&indicator.value),
-            at: FieldAt::NONE,
+        let observables = values.map(|indicator| {
+            let value = arena.alloc_str(&indicator.value);
+            Observable::new(indicator.kind, value, FieldAt::NONE)
         });
         observables.collect()
     };

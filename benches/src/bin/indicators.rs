@@ -1,16 +1,27 @@
 //! Ten million indicators: memory, time to build and to swap the index, and look-ups of addresses,
 //! domains and digests, known and unknown, all over the index and in no order: each value by itself,
 //! and as events have them, several together. `indicators [count]`.
+//!
+//! The worker looks up what it has just read. So values are copied into an arena first, event by event, as decoding
+//! leaves them; what copying takes is measured by itself and not counted.
+//!
+//! `indicators <count> <sort> <together>` looks up one sort, once, and measures nothing: for
+//! `valgrind --tool=callgrind --toggle-collect='*looked_up*'`.
 
 #![expect(
     clippy::print_stdout,
     reason = "the figures are what a benchmark is for"
 )]
 
-use millrace_benches::hop;
-use millrace_detection::indicators::{Asking, Feed, IndexBuilder, Indicator, IndicatorIndex};
+use bumpalo::Bump;
+use millrace_benches::beyond;
+use millrace_detection::indicators::{
+    Asking, Feed, IndexBuilder, Indicator, IndicatorIndex, IndicatorMatch,
+};
 use millrace_detection::{FieldAt, Kind, Observable};
 use millrace_shared::wire::Severity;
+use std::hint::black_box;
+use std::ops::Range;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 use uuid::Uuid;
@@ -27,12 +38,18 @@ const ASKED: u64 = 400_000;
 const TOGETHER: usize = 8;
 /// Of an event's values, one in so many is known where most are unknown.
 const KNOWN_ONE_IN: usize = 100;
+/// Room for an event's values.
+const ARENA_BYTES: usize = 4096;
 /// Networks among them.
 const NETWORKS: u64 = 100_000;
 
 fn main() {
-    let count = std::env::args().nth(1).and_then(|count| count.parse().ok());
+    let mut arguments = std::env::args().skip(1);
+    let count = arguments.next().and_then(|count| count.parse().ok());
     let count: u64 = count.unwrap_or(INDICATORS);
+    let sort = arguments.next();
+    let together = arguments.next().and_then(|together| together.parse().ok());
+    let together: usize = together.unwrap_or(TOGETHER);
     let before = resident();
     let started = Instant::now();
     let index = build(count);
@@ -45,26 +62,71 @@ fn main() {
         resident().0 - before.0,
         resident().1 - before.0,
     );
+    let sorts = sorts(count);
+    if let Some(sort) = sort {
+        let chosen = sorts.iter().find(|one| one.name == sort);
+        if let Some(chosen) = chosen {
+            let matches = pass(&chosen.observables(), together, |few, found| {
+                looked_up(&index, few, found)
+            });
+            println!("{sort}: {matches} of {} match", chosen.places.len());
+        }
+        return;
+    }
     for together in [1, TOGETHER] {
         println!("{together} at a time:");
-        look_ups(&index, count, together);
+        for sort in &sorts {
+            look_up(sort, &index, together);
+        }
     }
     swap(index);
 }
 
-/// Looks up each sort of values, so many of them at a time.
-fn look_ups(index: &IndicatorIndex, count: u64, together: usize) {
-    let kinds: [(&str, Make, &[u64]); 3] = [
-        ("addresses", address, &[0, 1, 2, 3]),
-        ("domains", domain, &[4, 5, 6]),
-        ("digests", digest, &[7, 8, 9]),
+/// Values of one sort, one behind the other as they are asked for.
+struct Sort {
+    name: &'static str,
+    text: String,
+    places: Vec<(Kind, Range<usize>)>,
+}
+
+impl Sort {
+    fn new(name: &'static str, values: impl IntoIterator<Item = (Kind, String)>) -> Self {
+        let (mut text, mut places) = (String::new(), Vec::new());
+        for (kind, value) in values {
+            let from = text.len();
+            text.push_str(&value);
+            places.push((kind, from..text.len()));
+        }
+        Sort { name, text, places }
+    }
+
+    fn observables(&self) -> Vec<Observable<'_>> {
+        let observable = |(kind, place): &(Kind, Range<usize>)| {
+            let value = self.text.get(place.clone()).unwrap_or_default();
+            Observable::new(*kind, value, FieldAt::NONE)
+        };
+        self.places.iter().map(observable).collect()
+    }
+}
+
+/// All sorts of values that are looked up.
+fn sorts(count: u64) -> Vec<Sort> {
+    let kinds: [([&'static str; 2], Make, &[u64]); 3] = [
+        (
+            ["addresses, unknown", "addresses, known"],
+            address,
+            &[0, 1, 2, 3],
+        ),
+        (["domains, unknown", "domains, known"], domain, &[4, 5, 6]),
+        (["digests, unknown", "digests, known"], digest, &[7, 8, 9]),
     ];
+    let mut sorts = Vec::new();
     let mut event = Vec::new();
-    for (name, make, places) in kinds {
+    for ([unknown_name, known_name], make, places) in kinds {
         let unknown = asked(count, make, places, false);
         let known = asked(count, make, places, true);
-        look_up(&format!("{name}, unknown"), index, &unknown, together);
-        look_up(&format!("{name}, known"), index, &known, together);
+        sorts.push(Sort::new(unknown_name, unknown.clone()));
+        sorts.push(Sort::new(known_name, known.clone()));
         let mostly = unknown.into_iter().zip(known).enumerate();
         event.extend(mostly.map(|(n, (unknown, known))| {
             let place = spread(n as u64);
@@ -77,11 +139,12 @@ fn look_ups(index: &IndicatorIndex, count: u64, together: usize) {
         }));
     }
     let inside = (0..ASKED).map(|n| network_of(spread(n) % NETWORKS, spread(n) >> 56));
-    let inside: Vec<_> = inside.map(|value| (Kind::Ipv4, value)).collect();
-    look_up("addresses of networks", index, &inside, together);
+    let inside = inside.map(|value| (Kind::Ipv4, value));
+    sorts.push(Sort::new("addresses of networks", inside));
     event.sort_unstable_by_key(|(place, _)| *place);
-    let event: Vec<_> = event.into_iter().map(|(_, value)| value).collect();
-    look_up("all sorts, 1 % known", index, &event, together);
+    let event = event.into_iter().map(|(_, value)| value);
+    sorts.push(Sort::new("all sorts, 1 % known", event));
+    sorts
 }
 
 /// Resident memory now and at most, MiB (Linux).
@@ -183,33 +246,67 @@ fn asked(count: u64, make: Make, places: &[u64], known: bool) -> Vec<(Kind, Stri
         .collect()
 }
 
-fn look_up(name: &str, index: &IndicatorIndex, values: &[(Kind, String)], together: usize) {
-    let observables: Vec<Observable<'_>> = values
-        .iter()
-        .map(|(kind, value)| Observable {
-            kind: *kind,
-            value,
-            at: FieldAt::NONE,
-        })
-        .collect();
+fn look_up(sort: &Sort, index: &IndicatorIndex, together: usize) {
+    let observables = sort.observables();
+    let mut matching = 0;
+    beyond(
+        &format!("  {}", sort.name),
+        observables.len(),
+        || {
+            matching = pass(&observables, together, |few, found| {
+                looked_up(index, few, found)
+            });
+        },
+        || pass(&observables, together, copied),
+    );
+    println!("{:<44} {matching} of {} match", "", observables.len());
+}
+
+/// Copies the values event by event, and has something done with each event's.
+fn pass(
+    observables: &[Observable<'_>],
+    together: usize,
+    mut of_event: impl FnMut(&[Observable<'_>], &mut Vec<IndicatorMatch>) -> usize,
+) -> usize {
+    let mut arena = Bump::with_capacity(ARENA_BYTES);
+    let (mut found, mut all) = (Vec::new(), 0);
+    for few in observables.chunks(together) {
+        arena.reset();
+        all += of_event(decoded(few, &arena), &mut found);
+    }
+    all
+}
+
+/// The values as decoding leaves them.
+fn decoded<'a>(observables: &[Observable<'a>], arena: &'a Bump) -> &'a [Observable<'a>] {
+    let copies = observables.iter().map(|one| Observable {
+        value: arena.alloc_str(one.value),
+        ..*one
+    });
+    arena.alloc_slice_fill_iter(copies)
+}
+
+#[inline(never)]
+fn looked_up(
+    index: &IndicatorIndex,
+    observables: &[Observable<'_>],
+    found: &mut Vec<IndicatorMatch>,
+) -> usize {
     let asking = Asking {
         org: Uuid::nil(),
         now_ns: 1_790_000_000_000_000_000,
         allowed: None,
     };
-    let (mut found, mut matching) = (Vec::new(), 0);
-    let bytes = values.iter().map(|(_, value)| value.len()).sum();
-    let name = format!("  {name}");
-    hop(&name, values.len(), bytes, || {
-        matching = 0;
-        for few in observables.chunks(together) {
-            found.clear();
-            index.matches(&asking, few, &mut found);
-            matching += found.len();
-        }
-        matching
-    });
-    println!("{:<44} {matching} of {} match", "", values.len());
+    found.clear();
+    index.matches(&asking, observables, found);
+    found.len()
+}
+
+/// The copies are made, and no more is done with them.
+#[inline(never)]
+fn copied(observables: &[Observable<'_>], found: &mut Vec<IndicatorMatch>) -> usize {
+    found.clear();
+    black_box(observables).len()
 }
 
 /// A new index takes the place of the old one, which goes when the last batch is done with it.

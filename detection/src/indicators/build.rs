@@ -1,15 +1,15 @@
 //! Indicators become an index.
 //!
 //! They come one by one and are not kept: what the index needs of each waits in one of 256 parts, by the
-//! first bits of its position, until all are there. Part by part they are then sorted, in the processor's
-//! caches, and written to the table from front to back; a part that is written is given back. So the
-//! index never needs much more memory than it has in the end.
+//! first bits of its position, until all are there. Part by part they are then sorted and put into slots, in the processor's
+//! caches; a part that is done is given back, and the next slots take its memory. So the
+//! index never needs much more memory than what waits, or than it has in the end.
 
-use super::filter::Filter;
 use super::fingerprint::Fingerprint;
 use super::index::{EVERYBODY, IndicatorIndex, Profile, ProfileBits, TAG_SEPARATOR, seconds};
+use super::place::Staged;
 use super::prefixes::{Network, Prefixes};
-use super::table::{Entry, Table};
+use super::table::{Entry, PART_BITS, PARTS, Table, part};
 use super::{Feed, Indicator};
 use crate::observables::Kind;
 use hashbrown::HashMap;
@@ -17,26 +17,8 @@ use ipnet::IpNet;
 use millrace_shared::ids::OrgId;
 use std::cmp::Ordering;
 
-/// Bits of a position that choose its part: of ten million, a part is 1.5 MiB.
-const PART_BITS: u32 = 8;
 /// A part's share of what is expected is exceeded by less than this part of it, and this many.
 const PART_SPARE: (usize, usize) = (32, 8);
-
-/// An indicator that waits for its place.
-#[derive(Clone, Copy, Debug)]
-struct Staged {
-    position: u64,
-    entry: Entry,
-}
-
-impl Staged {
-    const fn fingerprint(&self) -> Fingerprint {
-        Fingerprint {
-            position: self.position,
-            tag: self.entry.tag,
-        }
-    }
-}
 
 /// Builds an index from indicators that come one by one and are not kept.
 #[derive(Debug)]
@@ -68,9 +50,7 @@ impl IndexBuilder {
         };
         IndexBuilder {
             index: IndicatorIndex::default(),
-            parts: (0..1 << PART_BITS)
-                .map(|_| Vec::with_capacity(room))
-                .collect(),
+            parts: (0..PARTS).map(|_| Vec::with_capacity(room)).collect(),
             profiles: HashMap::new(),
             feeds: HashMap::new(),
             texts: HashMap::new(),
@@ -80,7 +60,10 @@ impl IndexBuilder {
 
     /// Adds an indicator. Its value must be canonical; a network that cannot be read is left out.
     pub fn add(&mut self, indicator: &Indicator) {
-        let fingerprint = Fingerprint::of(indicator.kind, &indicator.value);
+        let fingerprint = self
+            .index
+            .seeds
+            .fingerprint(indicator.kind, &indicator.value);
         if indicator.kind == Kind::Cidr {
             match indicator.value.parse::<IpNet>() {
                 Ok(network) => self.networks.push((network.trunc(), fingerprint)),
@@ -90,11 +73,7 @@ impl IndexBuilder {
         let Some(profile) = self.profile(indicator) else {
             return;
         };
-        let part = fingerprint.position >> (u64::BITS - PART_BITS);
-        let Some(part) = usize::try_from(part)
-            .ok()
-            .and_then(|part| self.parts.get_mut(part))
-        else {
+        let Some(part) = self.parts.get_mut(part(fingerprint.position)) else {
             return;
         };
         part.push(Staged {
@@ -188,18 +167,15 @@ impl IndexBuilder {
             part.sort_unstable_by(|a, b| order(&index.profiles, a, b));
         }
         let count: usize = parts.iter().map(|part| values(part).count()).sum();
-        index.filter = Filter::with_room_for(count);
         index.table = Table::with_room_for(count);
-        for part in parts {
-            for staged in values(&part) {
-                let Some(first) = staged.first() else {
-                    continue;
-                };
-                index.filter.add(first.entry.tag);
-                let entries = staged.iter().map(|staged| staged.entry);
-                index.table.push(first.position, entries);
-            }
+        let mut heads = Vec::new();
+        for (number, part) in parts.into_iter().enumerate() {
+            heads.clear();
+            heads.extend(values(&part).filter_map(|staged| head(&mut index.table, staged)));
+            drop(part);
+            index.table.fill(number, &heads);
         }
+        index.table.settle();
         place_networks(&mut index, networks);
         index
     }
@@ -208,6 +184,19 @@ impl IndexBuilder {
 /// The indicators of each value, of a sorted part.
 fn values(part: &[Staged]) -> impl Iterator<Item = &[Staged]> {
     part.chunk_by(|a, b| a.fingerprint() == b.fingerprint())
+}
+
+/// What stands in the slot of a value with these indicators.
+fn head(table: &mut Table, staged: &[Staged]) -> Option<Staged> {
+    let first = staged.first()?;
+    if staged.len() == 1 {
+        return Some(*first);
+    }
+    let entries: Vec<Entry> = staged.iter().map(|staged| staged.entry).collect();
+    Some(Staged {
+        position: first.position,
+        entry: table.head(&entries)?,
+    })
 }
 
 /// By position, then by value; of one value, by organisation and id.
@@ -223,8 +212,8 @@ fn order(profiles: &[Profile], a: &Staged, b: &Staged) -> Ordering {
 /// Has the networks point at their slots.
 fn place_networks(index: &mut IndicatorIndex, networks: Vec<(IpNet, Fingerprint)>) {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (network, Fingerprint { position, tag }) in networks {
-        let Some(entry) = index.table.find(index.table.place(position), tag) else {
+    for (network, fingerprint) in networks {
+        let Some(entry) = index.table.find(fingerprint) else {
             continue;
         };
         match network {

@@ -559,11 +559,7 @@ fn what_is_allowed_never_matches() {
     let ids = |org, value: &str| {
         let (kind, value) = crate::observables::guess(value).unwrap();
         let at = crate::field::FieldAt::NONE;
-        let observable = crate::observables::Observable {
-            kind,
-            value: &value,
-            at,
-        };
+        let observable = crate::observables::Observable::new(kind, &value, at);
         let asking = Asking {
             org,
             now_ns: 0,
@@ -603,11 +599,7 @@ fn an_allowed_network_leaves_the_wider_one() {
         allowed: Some(&allowed),
     };
     let at = crate::field::FieldAt::NONE;
-    let observable = crate::observables::Observable {
-        kind: Kind::Ipv4,
-        value: "8.8.8.8",
-        at,
-    };
+    let observable = crate::observables::Observable::new(Kind::Ipv4, "8.8.8.8", at);
     let mut found = Vec::new();
     index.matches(&asking, &[observable], &mut found);
     let ids: Vec<u64> = found

@@ -1,24 +1,27 @@
 //! Indicators of compromise: what feeds say of addresses, names, links and digests; which of them
 //! an event mentions; and how bad that is.
 //!
-//! [`parse`] reads feeds, [`IndexBuilder`] makes an index of them, [`IndicatorIndex`] answers look-ups and never changes once built (a new
-//! one takes its place), [`allow`] holds what never matches, [`Verdict`] weighs the matches of one
+//! [`parse`] reads feeds, [`IndexBuilder`] makes an index of them, [`IndicatorIndex`] answers look-ups and never changes
+//! once built (a new one takes its place), [`allow`] holds what never matches, [`Verdict`] weighs the matches of one
 //! event.
 
 mod fingerprint;
-mod filter;
+mod cells;
 mod table;
+mod place;
 mod prefixes;
 mod build;
 mod probes;
 mod index;
+mod query;
 mod score;
 pub mod parse;
 pub mod allow;
 
 pub use allow::{Allow, AllowList, Allowed};
 pub use build::IndexBuilder;
-pub use index::{Asking, IndicatorIndex, IndicatorMatch, Known};
+pub use index::{IndicatorIndex, IndicatorMatch, Known};
+pub use query::Asking;
 pub use score::{ScoreMode, Verdict, severity_of_score};
 
 use crate::observables::Kind;

@@ -57,11 +57,13 @@ impl<T> Network<T> {
     }
 }
 
-/// Where a stretch of addresses begins, and the innermost network there.
+/// Where a stretch of addresses begins, and the innermost network there with its entry: who finds the stretch
+/// need not read the network.
 #[derive(Clone, Copy, Debug)]
 struct Stretch<T> {
     start: T,
     network: u32,
+    entry: u32,
 }
 
 /// All networks of one family.
@@ -89,9 +91,9 @@ impl<T: Address> Prefixes<T> {
         for (number, mut network) in (0..NONE).zip(networks) {
             built.close(&mut open, Some(network.first));
             network.parent = open.last().map_or(NONE, |(number, _)| *number);
-            built.begin(network.first, number);
             open.push((number, network.last));
             built.networks.push(network);
+            built.begin(network.first, number);
         }
         built.close(&mut open, None);
         if !built.networks.is_empty() {
@@ -148,21 +150,26 @@ impl<T: Address> Prefixes<T> {
     }
 
     fn begin(&mut self, start: T, network: u32) {
+        let entry = self.networks.get(network as usize);
+        let stretch = Stretch {
+            start,
+            network,
+            entry: entry.map_or(NONE, |network| network.entry),
+        };
         match self.stretches.last_mut() {
-            Some(last) if last.start == start => last.network = network,
-            _ => self.stretches.push(Stretch { start, network }),
+            Some(last) if last.start == start => *last = stretch,
+            _ => self.stretches.push(stretch),
         }
     }
 
-    /// The narrowest network that holds the address, and its entry.
+    /// The narrowest network that holds the address, and its entry. No network is read.
     pub(super) fn innermost(&self, address: T) -> Option<(u32, u32)> {
         let block = address.block();
         let (from, to) = (*self.before.get(block)?, *self.before.get(block + 1)?);
         let within = self.stretches.get(from as usize..to as usize)?;
         let after = from as usize + within.partition_point(|one| one.start <= address);
-        let number = self.stretches.get(after.checked_sub(1)?)?.network;
-        let network = self.networks.get(number as usize)?;
-        Some((number, network.entry))
+        let stretch = self.stretches.get(after.checked_sub(1)?)?;
+        (stretch.network != NONE).then_some((stretch.network, stretch.entry))
     }
 
     /// A network and those that hold it, the narrowest first.
@@ -221,6 +228,7 @@ mod tests {
                 expected.sort_unstable_by_key(|net| net.1 - net.0);
                 let found = prefixes.innermost(address);
                 prop_assert!(found.is_none() || prefixes.may_hold(address));
+                prop_assert!(found.is_none_or(|(n, entry)| prefixes.from(n).next().unwrap().entry == entry));
                 let found: Vec<_> = found.into_iter().flat_map(|(n, _)| prefixes.from(n)).map(|net| (net.first, net.last)).collect();
                 prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
             }

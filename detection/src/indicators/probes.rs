@@ -4,6 +4,7 @@
 //! it several at a time, step by step, and a step that reads memory does little else, so that a core has
 //! as many reads under way as it can.
 
+use super::table::NOWHERE;
 use smallvec::SmallVec;
 
 /// Labels of a name that are tried from the longest suffix on; deeper names are tunnels' noise.
@@ -20,8 +21,8 @@ const _: () = assert!(SUFFIXES_MAX + 1 < u16::BITS as usize);
 /// A value that is looked up, or an address for which networks are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
-    /// Half of the value's fingerprint; of networks, the address if it has 32 bits.
-    pub(super) tag: u64,
+    /// Where the value is in the table; of networks, the address if it has 32 bits.
+    pub(super) position: u64,
     /// Where in its observable the value begins.
     pub(super) from: u32,
     /// The number of its observable.
@@ -33,20 +34,23 @@ pub(super) struct Probe {
 /// Where a probe leads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lead {
-    /// To this slot of the table, or to those behind it; of networks, that of the narrowest.
-    pub(super) slot: usize,
+    /// What tells the value from others.
+    pub(super) tag: u64,
+    /// To this slot of the table; of networks, that of the narrowest.
+    pub(super) number: u32,
     /// The narrowest network.
     pub(super) network: u32,
     /// The tag in the slot, 0 for nothing.
-    pub(super) tag: u64,
+    pub(super) found: u64,
 }
 
 impl Lead {
     /// It leads nowhere.
     pub(super) const NONE: Lead = Lead {
-        slot: usize::MAX,
-        network: 0,
         tag: 0,
+        number: NOWHERE,
+        network: 0,
+        found: 0,
     };
 }
 
@@ -88,35 +92,77 @@ impl Depths {
     }
 
     /// Where the suffixes of a name begin that may be known: of those with at least two labels, the
-    /// longest first.
+    /// shortest first.
     #[inline]
-    pub(super) fn suffixes(self, name: &str) -> impl Iterator<Item = usize> {
-        // Of two labels, of three labels, and so on.
-        let mut starts = [0; SUFFIXES_MAX];
-        let mut count = 0;
-        let mut labels = 0;
-        let whole = std::iter::once(None);
-        let dots = memchr::memrchr_iter(b'.', name.as_bytes());
-        for dot in dots.map(Some).chain(whole).take(SUFFIXES_MAX + 1) {
-            labels += 1;
-            let is_known = labels >= 2 && self.0 >> labels & 1 != 0;
-            if let Some(start) = starts.get_mut(count) {
-                *start = dot.map_or(0, |dot| dot + 1);
-                count += usize::from(is_known);
+    pub(super) fn suffixes(self, name: &str, mut begins: impl FnMut(usize)) {
+        let bytes = name.as_bytes();
+        let (head, tail) = bytes.split_at(bytes.len().saturating_sub(MASKED_BYTES));
+        // None of one label.
+        let mut known = self.0 & !0b11;
+        let mut is_known = || {
+            known >>= 1;
+            known & 1 != 0
+        };
+        let mut dots = dots(tail);
+        while dots != 0 {
+            let at = dots.ilog2();
+            dots ^= 1 << at;
+            if is_known() {
+                begins(head.len() + at as usize + 1);
             }
         }
-        starts.into_iter().take(count).rev()
+        for dot in memchr::memrchr_iter(b'.', head) {
+            if is_known() {
+                begins(dot + 1);
+            }
+        }
+        if is_known() {
+            begins(0);
+        }
+    }
+}
+
+/// Bytes whose dots fit a mask.
+const MASKED_BYTES: usize = u64::BITS as usize;
+
+/// Where the dots among so many bytes are, a bit each.
+#[inline]
+fn dots(bytes: &[u8]) -> u64 {
+    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    const DOTS: u64 = 0x2E2E_2E2E_2E2E_2E2E;
+    let of_eight = |bytes: [u8; 8]| {
+        let other = u64::from_le_bytes(bytes) ^ DOTS;
+        // The top bit of each byte that is a dot, and of no other.
+        let marks = !(((other & LOW) + LOW) | other | LOW);
+        // They meet in the highest byte, the first in its lowest bit.
+        (marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    };
+    let (eights, _) = bytes.as_chunks();
+    let eights = (0_u32..).step_by(8).zip(eights);
+    let mask = eights.fold(0, |mask, (at, eight)| {
+        mask | of_eight(*eight).checked_shl(at).unwrap_or(0)
+    });
+    match bytes.last_chunk() {
+        // Those behind the last eight, and some of these again.
+        Some(last) => mask | of_eight(*last) << (bytes.len() - 8),
+        None => bytes
+            .iter()
+            .rev()
+            .fold(0, |mask, byte| mask << 1 | u64::from(*byte == b'.')),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn suffixes<'n>(known: &[&str], name: &'n str) -> Vec<&'n str> {
         let mut depths = Depths::default();
         known.iter().for_each(|name| depths.add(name));
-        depths.suffixes(name).map(|from| &name[from..]).collect()
+        let mut found = Vec::new();
+        depths.suffixes(name, |from| found.insert(0, &name[from..]));
+        found
     }
 
     #[test]
@@ -132,6 +178,22 @@ mod tests {
         assert_eq!(suffixes(&["x.y"], "c.com"), ["c.com"]);
         assert!(suffixes(&["x.y"], "com").is_empty());
         assert!(suffixes(&[], "a.com").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn suffixes_begin_behind_dots_wherever_these_are(
+            depths in prop::collection::vec(1..16_usize, 0..4),
+            name in "[a.\u{AE}]{0,8}[a.]{0,150}",
+        ) {
+            let known: Vec<String> = depths.iter().map(|labels| vec!["x"; *labels].join(".")).collect();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let labels: Vec<&str> = name.split('.').collect();
+            let tried = (2..=SUFFIXES_MAX + 1).rev().filter(|count| *count <= labels.len());
+            let tried = tried.filter(|count| depths.contains(count));
+            let expected: Vec<String> = tried.map(|count| labels[labels.len() - count..].join(".")).collect();
+            prop_assert_eq!(suffixes(&known, &name), expected);
+        }
     }
 
     #[test]

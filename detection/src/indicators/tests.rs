@@ -5,7 +5,8 @@ use bumpalo::Bump;
 use ipnet::IpNet;
 use millrace_shared::limits::NS_PER_DAY;
 use proptest::prelude::*;
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
 const NOW: i64 = 1_718_193_600_000_000_000;
@@ -347,6 +348,72 @@ fn linear(values: &[Indicator], observable: &Observable<'_>) -> Vec<u64> {
     ids
 }
 
+/// Values without networks and subdomains, each number another one.
+fn nth(n: u32) -> (Kind, String) {
+    let spread = |n: u64| (n ^ n >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let (a, b) = (spread(n.into()), spread(!u64::from(n)));
+    match n % 7 {
+        0 => (Kind::Ipv4, Ipv4Addr::from(0x4000_0000 + n).to_string()),
+        1 => (Kind::Ipv6, format!("2a00::{:x}:{:x}", n >> 16, n & 0xFFFF)),
+        2 => (Kind::Domain, format!("x{a:x}.com")),
+        3 => (
+            Kind::Url,
+            format!("http://x.com/{a:x}?{}", "y".repeat(n as usize % 200)),
+        ),
+        4 => (Kind::Email, format!("x{a:x}@y.com")),
+        5 => (Kind::Md5, format!("{a:016x}{b:016x}")),
+        _ => (Kind::Sha256, format!("{a:016x}{b:016x}{b:016x}{a:016x}")),
+    }
+}
+
+/// So many that cells and parts have many values, several times as often as not, and twice since no two indexes are alike.
+#[test]
+fn an_index_of_many_values_answers_as_a_map_does() {
+    const VALUES: u32 = 30_000;
+    for round in 0..2 {
+        let mut model: HashMap<(Kind, String), Vec<u64>> = HashMap::new();
+        let known = (0..VALUES)
+            .chain((0..VALUES).step_by(5))
+            .chain((0..VALUES).step_by(50));
+        let indicators = known.zip(1..).map(|(n, id)| {
+            let (kind, value) = nth(n + round);
+            model.entry((kind, value.clone())).or_default().push(id);
+            let indicator = Indicator::new(kind, value, feed("test", 100));
+            Indicator { id, ..indicator }
+        });
+        let indicators: Vec<_> = indicators.collect();
+        let index = IndicatorIndex::build(indicators);
+        let asked: Vec<_> = (0..VALUES).map(|n| nth(n * 2 + round)).collect();
+        let mut asked = asked.as_slice();
+        for together in (1..=64).cycle() {
+            let Some((few, rest)) = asked.split_at_checked(together) else {
+                break;
+            };
+            asked = rest;
+            let observables: Vec<_> = few
+                .iter()
+                .map(|(kind, value)| Observable::new(*kind, value, FieldAt::NONE))
+                .collect();
+            let mut found = Vec::new();
+            index.matches(&asking(ORG, None), &observables, &mut found);
+            let found: Vec<_> = found
+                .iter()
+                .map(|found| {
+                    (
+                        usize::from(found.observable),
+                        index.known(*found).unwrap().id,
+                    )
+                })
+                .collect();
+            let expected = few.iter().enumerate().flat_map(|(number, value)| {
+                let ids = model.get(value).into_iter().flatten();
+                ids.map(move |id| (number, *id))
+            });
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+    }
+}
+
 fn values() -> impl Strategy<Value = String> {
     // Few distinct values, so that they meet.
     prop_oneof![
@@ -376,7 +443,7 @@ proptest! {
         for value in &asked {
             let Some((kind, value)) = crate::observables::guess(value) else { continue };
             if kind == Kind::Cidr { continue }
-            let observable = Observable { kind, value: &value, at: FieldAt::NONE };
+            let observable = Observable::new(kind, &value, FieldAt::NONE);
             let mut found = Vec::new();
             index.matches(&asking(ORG, None), &[observable], &mut found);
             let mut ids: Vec<u64> = found.iter().map(|found| index.known(*found).unwrap().id).collect();
@@ -412,7 +479,7 @@ proptest! {
         let observables: Vec<_> = asked
             .iter()
             .filter(|(kind, _)| *kind != Kind::Cidr)
-            .map(|(kind, value)| Observable { kind: *kind, value, at: FieldAt::NONE })
+            .map(|(kind, value)| Observable::new(*kind, value, FieldAt::NONE))
             .collect();
         let mut found = Vec::new();
         index.matches(&asking(ORG, None), &observables, &mut found);

@@ -21,8 +21,10 @@ pub use value::{canonical, guess};
 
 use crate::field::FieldAt;
 use bumpalo::Bump;
+use ipnet::IpNet;
 use millrace_shared::{Field, Role, Value};
 use scan::Scan;
+use std::net::IpAddr;
 
 /// Observables kept of one event. Real events mention a handful; a pasted block list must not
 /// make one event cost as much as a thousand.
@@ -37,6 +39,36 @@ pub struct Observable<'a> {
     pub value: &'a str,
     /// The first field that mentions it.
     pub at: FieldAt,
+    /// Of an address or a network, what the text says, so that nobody needs to read it again; an address is a network of one.
+    pub network: Option<IpNet>,
+}
+
+// An event has up to 64.
+const _: () = assert!(size_of::<Observable<'_>>() <= 40);
+
+impl<'a> Observable<'a> {
+    /// Of a canonical value.
+    #[must_use]
+    pub fn new(kind: Kind, value: &'a str, at: FieldAt) -> Self {
+        let network = match kind {
+            Kind::Ipv4 | Kind::Ipv6 => value.parse::<IpAddr>().ok().map(IpNet::from),
+            Kind::Cidr => value.parse().ok(),
+            Kind::Domain
+            | Kind::Url
+            | Kind::Email
+            | Kind::Md5
+            | Kind::Sha1
+            | Kind::Sha256
+            | Kind::Sha512
+            | Kind::Cve => None,
+        };
+        Observable {
+            kind,
+            value,
+            at,
+            network,
+        }
+    }
 }
 
 /// The observables of one event, without doubles. Reused from event to event.
@@ -74,7 +106,7 @@ impl<'a> Observables<'a> {
     /// Adds what was found elsewhere, such as once in the body's resource.
     pub fn extend(&mut self, others: &Observables<'a>) {
         for other in &others.list {
-            self.add(other.kind, other.value, other.at);
+            self.add(*other);
         }
         self.dropped += others.dropped;
     }
@@ -106,18 +138,18 @@ impl<'a> Observables<'a> {
         }
     }
 
-    fn add(&mut self, kind: Kind, value: &'a str, at: FieldAt) {
+    fn add(&mut self, observable: Observable<'a>) {
         if self
             .list
             .iter()
-            .any(|known| known.kind == kind && known.value == value)
+            .any(|known| known.kind == observable.kind && known.value == observable.value)
         {
             return;
         }
         if self.list.len() == OBSERVABLES_MAX {
             self.dropped += 1;
         } else {
-            self.list.push(Observable { kind, value, at });
+            self.list.push(observable);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The pass over one string.
 
 use super::bytes::{self, ALNUM, HEX, HOST, LOCAL, STOP, is};
-use super::{Kind, Observables, address, domain, refang, url};
+use super::{Kind, Observable, Observables, address, domain, refang, url};
 use crate::field::FieldAt;
 use bumpalo::Bump;
+use ipnet::IpNet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -86,7 +87,30 @@ impl<'s, 'a> Scan<'s, 'a> {
     }
 
     fn add(&mut self, kind: Kind, value: &'a str) {
-        self.found.add(kind, value, self.at);
+        self.add_as(kind, value, None);
+    }
+
+    fn add_as(&mut self, kind: Kind, value: &'a str, network: Option<IpNet>) {
+        self.found.add(Observable {
+            kind,
+            value,
+            at: self.at,
+            network,
+        });
+    }
+
+    /// Adds an address in its canonical spelling.
+    fn add_address(&mut self, (address, value): (IpAddr, &'a str)) {
+        let kind = match address {
+            IpAddr::V4(_) => Kind::Ipv4,
+            IpAddr::V6(_) => Kind::Ipv6,
+        };
+        self.add_as(kind, value, Some(IpNet::from(address)));
+    }
+
+    /// Adds a network in its canonical spelling.
+    fn add_network(&mut self, address: IpAddr, length: u8, value: &'a str) {
+        self.add_as(Kind::Cidr, value, IpNet::new(address, length).ok());
     }
 
     fn lower(&self, text: &'a str) -> &'a str {
@@ -160,15 +184,15 @@ impl<'s, 'a> Scan<'s, 'a> {
             && u32::from(v4).checked_shl(u32::from(length)).unwrap_or(0) == 0
         {
             if length == 32 {
-                self.add(Kind::Ipv4, text.get(start..end).unwrap_or_default());
+                self.add_address((v4.into(), text.get(start..end).unwrap_or_default()));
                 return stop;
             }
             let written = text.get(start..stop).unwrap_or_default();
             let canonical = self.spelled(written, format_args!("{v4}/{length}"));
-            self.add(Kind::Cidr, canonical);
+            self.add_network(v4.into(), length, canonical);
             return stop;
         }
-        self.add(Kind::Ipv4, text.get(start..end).unwrap_or_default());
+        self.add_address((v4.into(), text.get(start..end).unwrap_or_default()));
         end
     }
 
@@ -239,32 +263,39 @@ impl<'s, 'a> Scan<'s, 'a> {
     fn url(&mut self, text: &'a str, colon: usize) -> Option<usize> {
         let head = url::head(text, self.floor, colon)?;
         let host = self.lower(head.host);
-        let (kind, host) = match host.parse::<IpAddr>() {
-            Ok(address) => self.canonical_address(host, address),
-            Err(_) if domain::is_domain(host) => (Kind::Domain, host),
-            Err(_) => return None,
-        };
+        let address = host.parse::<IpAddr>().ok();
+        let address = address.map(|address| self.canonical_address(host, address));
+        if address.is_none() && !domain::is_domain(host) {
+            return None;
+        }
+        let host = address.map_or(host, |(_, host)| host);
         let (url, end) = url::whole(text, head)?;
         if let Some(mark) = refang::first_mark(text, head.path_from, end) {
             // The pass goes on there and finds it. What is still marked when that was read is no URL.
             if !self.defanged {
-                self.add(kind, host);
+                self.add_host(host, address);
                 self.floor = mark;
             }
             return Some(mark);
         }
         let canonical = url.canonical(host, self.arena);
         self.add(Kind::Url, canonical);
-        self.add(kind, host);
+        self.add_host(host, address);
         self.floor = end;
         Some(end)
     }
 
-    fn canonical_address(&self, written: &'a str, address: IpAddr) -> (Kind, &'a str) {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => (Kind::Ipv4, self.spelled(written, format_args!("{v4}"))),
-            IpAddr::V6(v6) => (Kind::Ipv6, self.spelled(written, format_args!("{v6}"))),
+    /// Adds the host of a URL: the name, or the address with its spelling.
+    fn add_host(&mut self, name: &'a str, address: Option<(IpAddr, &'a str)>) {
+        match address {
+            Some(address) => self.add_address(address),
+            None => self.add(Kind::Domain, name),
         }
+    }
+
+    fn canonical_address(&self, written: &'a str, address: IpAddr) -> (IpAddr, &'a str) {
+        let address = address.to_canonical();
+        (address, self.spelled(written, format_args!("{address}")))
     }
 
     fn v6(&mut self, text: &'a str, at: usize) -> Option<usize> {
@@ -295,12 +326,12 @@ impl<'s, 'a> Scan<'s, 'a> {
         {
             let written = text.get(start..stop)?;
             let canonical = self.spelled(written, format_args!("{v6}/{length}"));
-            self.add(Kind::Cidr, canonical);
+            self.add_network(v6.into(), length, canonical);
             self.floor = stop;
             return Some(stop);
         }
-        let (kind, canonical) = self.canonical_address(written, IpAddr::V6(v6));
-        self.add(kind, canonical);
+        let address = self.canonical_address(written, IpAddr::V6(v6));
+        self.add_address(address);
         Some(end)
     }
 

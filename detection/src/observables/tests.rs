@@ -10,6 +10,14 @@ fn named(name: &str, text: &str) -> Vec<(Kind, String)> {
     let mut found = Observables::new();
     found.extract_text(name, arena.alloc_str(text), FieldAt::event(0), &arena);
     let list = found.as_slice().iter();
+    // What is carried along is what the text says.
+    list.clone().for_each(|one| {
+        assert_eq!(*one, Observable::new(one.kind, one.value, one.at));
+        assert_eq!(
+            one.network.is_some(),
+            matches!(one.kind, Kind::Ipv4 | Kind::Ipv6 | Kind::Cidr)
+        );
+    });
     list.map(|observable| (observable.kind, observable.value.to_owned()))
         .collect()
 }

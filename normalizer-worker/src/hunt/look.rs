@@ -105,11 +105,7 @@ impl Lens {
             let seen: Vec<Seen<'_>> = self.seen(row).collect();
             let observables: Vec<Observable<'_>> = seen
                 .iter()
-                .map(|one| Observable {
-                    kind: one.kind,
-                    value: &one.value,
-                    at: FieldAt::NONE,
-                })
+                .map(|one| Observable::new(one.kind, &one.value, FieldAt::NONE))
                 .collect();
             matches.clear();
             let asking = self.organisation().asking(self.now_ns);
