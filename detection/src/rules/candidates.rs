@@ -144,6 +144,9 @@ impl Gathering {
             asked = index.of(entry);
         }
         let values = asked.map(|(_, values)| values);
+        if values.is_none() && keywords.is_none() {
+            return;
+        }
         if let Some(values) = values {
             let candidates = &mut self.candidates;
             values.each_of_presence(&mut |rules| candidates.add(rules));
