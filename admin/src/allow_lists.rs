@@ -1,7 +1,8 @@
 //! Allow-lists: warning lists of MISP, whose entries never match an indicator.
 
-use crate::indicators::{WHO, read, whose};
+use crate::indicators::{read, whose};
 use crate::output::{Page, time};
+use crate::trail::WHO;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use deadpool_postgres::{Client, GenericClient};

@@ -1,9 +1,10 @@
 //! Indicator feeds: how they fare, how far they are trusted, where they are fetched from, and their
 //! end.
 
-use crate::indicators::{WHO, format, whose};
+use crate::indicators::{format, whose};
 use crate::output::{Page, time};
 use crate::stores::Stores;
+use crate::trail::WHO;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use deadpool_postgres::{Client, GenericClient};

@@ -5,6 +5,7 @@
 use crate::organisations;
 use crate::output::{Page, time};
 use crate::stores::Stores;
+use crate::trail::WHO;
 use crate::{allow_lists, feeds};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -22,8 +23,6 @@ use std::sync::Arc;
 const LISTED: i64 = 100;
 /// Refused lines and objects shown: enough to see what is wrong with a file.
 const ERRORS_SHOWN: usize = 10;
-/// Who does it.
-pub(crate) const WHO: &str = "millrace-admin";
 /// Addresses and names set aside for documentation, and a digest of nothing that exists.
 const DEMO: &str = include_str!("demo_indicators.csv");
 

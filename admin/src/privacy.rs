@@ -5,7 +5,7 @@ use crate::organisations::{self, PEPPER_BYTES};
 use crate::output::{Page, time};
 use crate::revision;
 use crate::stores::Stores;
-use crate::trail::{self, Deed};
+use crate::trail::{self, Deed, WHO};
 use anyhow::{Context as _, bail};
 use bumpalo::Bump;
 use clap::{Args, Subcommand};
@@ -21,8 +21,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// Who did it, as it stands in the record.
-const WHO: &str = "millrace-admin";
 /// Revisions and peppers listed.
 const LISTED: i64 = 100;
 

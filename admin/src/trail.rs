@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// Who did it.
-pub(crate) const WHO: &str = "millrace-admin";
+pub(crate) const WHO: &str = trail::ADMIN;
 
 /// What was done.
 pub(crate) struct Deed {

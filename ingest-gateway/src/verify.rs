@@ -219,6 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_holds_for_its_time_and_no_second_longer() {
+        let at = |off: i64| {
+            let claim = Claim::Webhook {
+                id: "id",
+                timestamp: &(NOW / NS_PER_SECOND + off).to_string(),
+                macs: Vec::new(),
+            };
+            in_time(Some(&claim), NOW).is_ok()
+        };
+        for end in [-WEBHOOK_TOLERANCE_S, WEBHOOK_TOLERANCE_S] {
+            assert!(at(end), "{end}");
+            assert!(!at(end + end.signum()), "beyond {end}");
+        }
+    }
+
+    #[test]
     fn as_many_secrets_are_tried_whether_there_is_a_key_or_not() {
         let verifier = verifier();
         for of_key in 0..=SECRETS_TRIED {

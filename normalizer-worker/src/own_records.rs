@@ -3,12 +3,13 @@
 //!
 //! Only who recorded it tells: no agent can have such a key, for it is in no table of keys.
 
+use millrace_runtime::trail;
 use millrace_shared::Event;
 use millrace_shared::entry::Meta;
 use millrace_shared::event::Role;
 
 /// The keys of those who record changes of indicators: the query API and the operator's tool.
-const RECORDERS: [&str; 2] = ["query-api", "millrace-admin"];
+const RECORDERS: [&str; 2] = [trail::QUERY_API, trail::ADMIN];
 
 /// What they change, as the names of their actions begin.
 const CHANGED: [&str; 4] = [

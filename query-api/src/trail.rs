@@ -6,7 +6,7 @@ use crate::error::Problem;
 use crate::metrics;
 use crate::principal::Caller;
 use crate::store::{Appended, Pg, Streams, ledger};
-use millrace_runtime::trail::packed;
+use millrace_runtime::trail::{QUERY_API as KEY, packed};
 use millrace_shared::Signal;
 use millrace_shared::ids::ShardId;
 use millrace_shared::time::rfc3339;
@@ -15,9 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
-
-/// The key that stands in the entry: no agent can have it, for it is in no table.
-pub(crate) const KEY: &str = "query-api";
 
 /// What happened.
 #[derive(Clone, Debug)]

@@ -14,6 +14,12 @@ use redis::aio::ConnectionManager;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+/// Who records what was done through the query API: the key of its records, which no agent can have, for it
+/// is in no table of keys.
+pub const QUERY_API: &str = "query-api";
+/// The same of the operator's tool.
+pub const ADMIN: &str = "millrace-admin";
+
 /// Something that was done.
 #[derive(Clone, Debug)]
 pub struct Record<'r> {

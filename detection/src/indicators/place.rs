@@ -13,7 +13,8 @@ use std::cmp::Reverse;
 
 /// One slot in so many of a part is free in the end. With fewer free ones, the last cells would try pilots for long.
 const ONE_FREE_IN: usize = 10;
-/// Values of a cell for which a pilot is looked for; that a cell of ten million values has more is one chance in 10⁸.
+/// Values of a cell for which a pilot is looked for. With four and a half expected (Poisson), fewer than one cell in
+/// 10¹⁰ has more; they are found all the same.
 const TOGETHER_MAX: usize = 24;
 
 /// A value on its way to its slot.

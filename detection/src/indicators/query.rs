@@ -210,21 +210,9 @@ impl Query<'_> {
         observable: &Observable<'_>,
         matches: &mut Vec<IndicatorMatch>,
     ) -> bool {
-        let special = match observable.kind {
-            Kind::Ipv4 | Kind::Ipv6 | Kind::Cidr => match observable.network {
-                Some(network) => is_special(network.addr()),
-                None => return false,
-            },
-            Kind::Domain
-            | Kind::Url
-            | Kind::Email
-            | Kind::Md5
-            | Kind::Sha1
-            | Kind::Sha256
-            | Kind::Sha512
-            | Kind::Cve => false,
-        };
-        let number = match observable.network.filter(|_| probe.is_network) {
+        let network = observable.network;
+        let special = network.is_some_and(|network| is_special(network.addr()));
+        let number = match network.filter(|_| probe.is_network) {
             Some(network) => self.network(network, lead, special),
             None => Some(lead.number),
         };

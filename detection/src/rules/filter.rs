@@ -3,8 +3,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// Bits of a bitmap for each key: one in sixty-four of all others passes, which costs as much as looking
-/// at four.
+/// Bits of a bitmap for each key: one in sixty-four of all others passes.
 const BITS_PER_KEY: usize = 64;
 /// Words of the largest bitmap: 128 kB, which stay in the second cache.
 const WORDS_MAX: usize = 16 * 1024;
